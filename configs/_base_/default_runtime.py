@@ -1,0 +1,14 @@
+default_scope = 'mmwsfs'
+custom_imports = dict(imports=['mmwsfs'], allow_failed_imports=False)
+env_cfg = dict(
+    cudnn_benchmark=True,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'))
+randomness = dict(seed=0)
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(
+    type='EpisodeVisualizer', vis_backends=vis_backends, name='visualizer')
+log_processor = dict(by_epoch=False)
+log_level = 'INFO'
+load_from = None
+resume = False

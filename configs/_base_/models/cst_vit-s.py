@@ -1,0 +1,31 @@
+# CST on a frozen DINO ViT-S/8 (arXiv 2307.03407), 400x400 -> 50x50 patch tokens.
+model = dict(
+    type='FewShotSegmentor',
+    data_preprocessor=dict(
+        type='FewShotDataPreProcessor',
+        mean=[123.675, 116.28, 103.53],
+        std=[58.395, 57.12, 57.375],
+        bgr_to_rgb=True),
+    backbone=dict(
+        type='DINOVisionTransformer',
+        arch='deit-small',
+        img_size=224,
+        patch_size=8,
+        init_cfg=dict(
+            type='Pretrained',
+            checkpoint='https://dl.fbaipublicfiles.com/dino/'
+            'dino_deitsmall8_300ep_pretrain/dino_deitsmall8_300ep_pretrain.pth')),
+    neck=dict(
+        type='CorrelationTransformer',
+        num_layers=12,
+        num_heads=6,
+        support_size=12,
+        channels=(32, 128),
+        kernels=(4, 3)),
+    cls_head=dict(
+        type='FewShotClsHead',
+        loss_cls=dict(type='CrossEntropyLoss', loss_weight=0.1)),
+    seg_head=dict(
+        type='FewShotSegHead',
+        loss_seg=dict(type='CrossEntropyLoss', loss_weight=1.0)),
+    labeler=dict(type='AttentionLabeler', threshold=0.4))

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import math
+from typing import Iterator, Sized
+
+from mmengine.dist import get_dist_info
+from torch.utils.data import Sampler
+
+from mmwsfs.datasets.episode import EpisodeKey
+from mmwsfs.registry import DATA_SAMPLERS
+
+
+@DATA_SAMPLERS.register_module()
+class EvalEpisodeSampler(Sampler):
+    """The fixed evaluation episodes 0, 1, ..., the same whatever the seed of the run.
+
+    Episode j has the j-th entry (modulo the list's length) as its query and the seed j.
+    Rank r of R takes r, r + R, ...; the ranks' shares are filled up to one length with
+    the first episodes, which MMEngine's evaluator cuts off again.
+
+    Args:
+        dataset: an episode dataset; its length is the number of episodes.
+        seed: not used; MMEngine passes it to every sampler.
+    """
+
+    def __init__(self, dataset: Sized, seed: int | None = None) -> None:
+        self.rank, self.world_size = get_dist_info()
+        self.num_episodes = len(dataset)
+        self.num_queries = len(dataset.data_list)
+
+    def __iter__(self) -> Iterator[EpisodeKey]:
+        for turn in range(len(self)):
+            episode = (turn * self.world_size + self.rank) % self.num_episodes
+            yield EpisodeKey(episode % self.num_queries, episode)
+
+    def __len__(self) -> int:
+        return math.ceil(self.num_episodes / self.world_size)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Nothing changes from one evaluation to the next."""

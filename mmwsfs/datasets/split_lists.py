@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+FOLDS = 4
+_LINE = re.compile(r'^(?P<name>\S+)__(?P<number>\d{1,3})$')
+
+
+def fold_classes(fold: int, num_classes: int) -> range:
+    """Class numbers that a fold holds out: fold i of Pascal-5i has 5i+1..5i+5.
+
+    Raises:
+        ValueError: there is no such fold, or the classes do not divide into folds.
+    """
+    if fold not in range(FOLDS):
+        raise ValueError(f'unknown fold {fold}: choose one of 0..{FOLDS - 1}')
+    if num_classes % FOLDS:
+        raise ValueError(f'{num_classes} classes do not divide into {FOLDS} folds')
+    size = num_classes // FOLDS
+    return range(fold * size + 1, (fold + 1) * size + 1)
+
+
+def read_split_list(path: Path, num_classes: int) -> list[tuple[str, int]]:
+    """Read a list of ``name__class``, such as ``trn/fold0.txt``, in its order.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: the list is empty, a line is malformed, or names a class that its
+            fold (the number in the file's name) does not hold.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"split list '{path}' does not exist: get the published lists or make "
+            'your own with tools/dataset_converters/pascal5i.py')
+    allowed = fold_classes(int(path.stem.removeprefix('fold')), num_classes)
+    entries = []
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        if not line.strip():
+            continue
+        match = _LINE.match(line.strip())
+        if match is None:
+            raise ValueError(
+                f"{path}:{number}: '{line}' is not of the form name__class, such as "
+                '2007_000032__01')
+        if int(match['number']) not in allowed:
+            raise ValueError(
+                f"{path}:{number}: '{line}' names class {int(match['number'])}, but "
+                f'this fold holds classes {allowed.start}..{allowed.stop - 1}')
+        entries.append((match['name'], int(match['number'])))
+    if not entries:
+        raise ValueError(f"split list '{path}' is empty")
+    return entries

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from PIL import Image
+from torch import Tensor, nn
+
+from mmwsfs.registry import HOOKS
+from mmwsfs.visualization.episode_visualizer import row
+
+
+@HOOKS.register_module()
+class PseudoLabelHook(Hook):
+    """Switches image-level supervision on: all masks come from the model's labeler.
+
+    In training it logs the labels' coverage, the share of foreground pixels of support
+    masks (``pseudo_support_coverage``) and of the masks of queries that hold the class
+    (``pseudo_query_coverage``), in 0..1. Coverage near 0 or 1 says that the threshold
+    does not suit the backbone.
+
+    Args:
+        num_pictures (int): of the first training episodes so many are saved with their
+            pseudo-masks painted in, as ``pseudo_labels/*.png`` in the work dir.
+            Defaults to 0.
+    """
+
+    def __init__(self, num_pictures: int = 0) -> None:
+        self.num_pictures = num_pictures
+        self._saved = 0
+        self._masks: list[Tensor] = []
+
+    def before_run(self, runner: Runner) -> None:
+        """Set the model's supervision to 'image'."""
+        self._model(runner).supervision = 'image'
+
+    def before_train_iter(self, runner: Runner, batch_idx: int,
+                          data_batch: dict | None = None) -> None:
+        """Note the labeler's masks of this step: the supports', then the queries'."""
+        self._masks.clear()
+        self._handle = self._model(runner).labeler.register_forward_hook(
+            lambda module, args, masks: self._masks.append(masks))
+
+    def after_train_iter(self, runner: Runner, batch_idx: int,
+                         data_batch: dict | None = None,
+                         outputs: dict | None = None) -> None:
+        """Log the coverage, and save pictures while there are some to save."""
+        self._handle.remove()
+        support_masks, query_masks = (mask.cpu().numpy() for mask in self._masks)
+        presence = np.array(
+            [bool(sample.gt_presence) for sample in data_batch['data_samples']])
+        hub = runner.message_hub
+        hub.update_scalar('train/pseudo_support_coverage', support_masks.mean())
+        if presence.any():
+            hub.update_scalar(
+                'train/pseudo_query_coverage', query_masks[presence].mean())
+        if is_main_process() and self._saved < self.num_pictures:
+            query_masks &= presence[:, None, None]
+            self._save_pictures(runner, data_batch, support_masks, query_masks)
+
+    @staticmethod
+    def _model(runner: Runner) -> nn.Module:
+        return runner.model.module if is_model_wrapper(runner.model) else runner.model
+
+    def _save_pictures(self, runner: Runner, data_batch: dict,
+                       support_masks: np.ndarray, query_masks: np.ndarray) -> None:
+        folder = Path(runner.work_dir) / 'pseudo_labels'
+        folder.mkdir(parents=True, exist_ok=True)
+        names = runner.train_dataloader.dataset.metainfo['classes']
+        inputs = data_batch['inputs']
+        for index, sample in enumerate(data_batch['data_samples']):
+            if self._saved == self.num_pictures:
+                return
+            tiles = []
+            for role, image, mask in (
+                    ('support', inputs['support'][index][0, 0], support_masks[index]),
+                    ('query', inputs['query'][index], query_masks[index])):
+                rgb = image.flip(0).permute(1, 2, 0).cpu().numpy()
+                name = names[sample.class_ids[0] - 1] if mask.any() else 'absent'
+                tiles.append((f'{role}: {name}', rgb, mask))
+            Image.fromarray(row(tiles)).save(folder / f'{self._saved:03d}.png')
+            self._saved += 1

@@ -1,0 +1,3 @@
+from .metrics import FewShotMetric
+
+__all__ = ['FewShotMetric']

@@ -1,0 +1,3 @@
+from .few_shot_metric import FewShotMetric
+
+__all__ = ['FewShotMetric']

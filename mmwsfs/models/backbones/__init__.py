@@ -1,0 +1,3 @@
+from .dino_vit import DINOVisionTransformer
+
+__all__ = ['DINOVisionTransformer']

@@ -1,0 +1,121 @@
+"""Reading ViT checkpoints of DINO, DINOv2 and mmpretrain into one set of names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Mapping
+
+import torch
+from mmengine.runner import CheckpointLoader
+from torch import Tensor
+
+from mmwsfs.utils import wheel_weights  # noqa: F401  (registers pypi://)
+
+# Official name -> mmpretrain's, applied in order.
+_RENAMES = (
+    (r'^patch_embed\.proj\.', 'patch_embed.projection.'),
+    (r'^norm\.', 'ln1.'),
+    (r'^blocks\.(\d+)\.norm([12])\.', r'layers.\1.ln\2.'),
+    (r'^blocks\.(\d+)\.attn\.', r'layers.\1.attn.'),
+    (r'^blocks\.(\d+)\.mlp\.fc1\.', r'layers.\1.ffn.layers.0.0.'),
+    (r'^blocks\.(\d+)\.mlp\.fc2\.', r'layers.\1.ffn.layers.1.'),
+    (r'^blocks\.(\d+)\.ls1\.gamma$', r'layers.\1.attn.gamma1.weight'),
+    (r'^blocks\.(\d+)\.ls2\.gamma$', r'layers.\1.ffn.gamma2.weight'),
+)
+# Parts of released files that belong to their training, not to the backbone.
+_IGNORED = re.compile(r'^(mask_token$|head\.|cls_head\.|fc\.)')
+_WRAPPERS = ('state_dict', 'model', 'teacher')
+_PREFIX = re.compile(r'^(module\.)?(backbone\.)?')
+
+
+def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
+    """Read a checkpoint's tensors without running anything that it contains.
+
+    Args:
+        checkpoint: a local file, an ``http(s)://`` URL (kept in torch's hub cache) or
+            any other scheme registered with MMEngine's ``CheckpointLoader``.
+
+    Returns:
+        dict: name -> tensor, taken out of ``state_dict``, ``model`` or ``teacher``
+        where the file has one.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, or holds something else than tensors.
+    """
+    if re.match(r'^https?://', checkpoint):
+        loaded = torch.hub.load_state_dict_from_url(
+            checkpoint, map_location='cpu', weights_only=True)
+    elif '://' in checkpoint:
+        loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
+    else:
+        path = Path(checkpoint).expanduser()
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"backbone checkpoint '{checkpoint}' does not exist: check "
+                'model.backbone.init_cfg.checkpoint')
+        try:
+            loaded = torch.load(path, map_location='cpu', weights_only=True)
+        except Exception as error:
+            raise ValueError(
+                f"backbone checkpoint '{checkpoint}' is truncated, or is no PyTorch "
+                f'file of plain tensors: {error}') from error
+    while isinstance(loaded, Mapping):
+        inner = next((loaded[key] for key in _WRAPPERS if key in loaded), None)
+        if not isinstance(inner, Mapping):
+            break
+        loaded = inner
+    if not isinstance(loaded, Mapping) or not all(
+            isinstance(value, Tensor) for value in loaded.values()):
+        raise ValueError(
+            f"backbone checkpoint '{checkpoint}' holds no state dict of tensors")
+    return dict(loaded)
+
+
+def to_mmpretrain_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename DINO's and DINOv2's parameters to mmpretrain's; others stay.
+
+    In a file of a whole model (names with ``backbone.``) only the backbone is kept.
+    """
+    has_backbone = any(
+        re.match(r'^(module\.)?backbone\.', name) for name in state_dict)
+    renamed = {}
+    for name, value in state_dict.items():
+        if has_backbone and 'backbone.' not in name:
+            continue
+        name = _PREFIX.sub('', name, count=1)
+        if _IGNORED.match(name):
+            continue
+        for pattern, replacement in _RENAMES:
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = value
+    return renamed
+
+
+def check_state_dict(
+        state_dict: Mapping[str, Tensor], expected: Mapping[str, Tensor],
+        source: str) -> None:
+    """Require the names and shapes of ``expected``.
+
+    Raises:
+        ValueError: lists what is missing, unknown, or of another shape.
+    """
+    missing = sorted(expected.keys() - state_dict.keys())
+    unknown = sorted(state_dict.keys() - expected.keys())
+    shapes = [
+        f'{name} {tuple(state_dict[name].shape)} instead of {tuple(value.shape)}'
+        for name, value in expected.items()
+        if name in state_dict and state_dict[name].shape != value.shape
+    ]
+    problems = [
+        f'{len(names)} {what}: {", ".join(names[:8])}'
+        f'{", ..." if len(names) > 8 else ""}' for what, names in (
+            ('missing', missing), ('unknown', unknown), ('of another shape', shapes))
+        if names
+    ]
+    if problems:
+        raise ValueError(
+            f"checkpoint '{source}' does not fit this backbone ({'; '.join(problems)})"
+            ': check arch, patch_size, img_size (the size it was pretrained at) and '
+            'layer_scale_init_value against the file')

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from typing import Iterator
+
+import torch
+import torch.nn.functional as F
+from mmpretrain.models import VisionTransformer
+from torch import Tensor
+
+from mmwsfs.registry import MODELS
+from mmwsfs.structures import ViTFeatures
+from .dino_checkpoint import check_state_dict, read_state_dict, to_mmpretrain_names
+
+
+@MODELS.register_module()
+class DINOVisionTransformer(VisionTransformer):
+    """A ViT pretrained with DINO or DINOv2, frozen by default.
+
+    On mmpretrain's ``VisionTransformer``. One pass gives the normed tokens of every
+    block and the last block's queries and keys (:meth:`extract`); called as a plain
+    mmseg backbone it gives feature maps at ``out_indices`` (:meth:`forward`).
+
+    Position embeddings stay at the size they were pretrained at and are interpolated
+    to the image's grid as the DINO and DINOv2 releases do it: bicubic, by the scale
+    factor (h + 0.1) / sqrt(N).
+
+    Args:
+        arch (str | dict): mmpretrain's name or settings. Defaults to 'deit-small'.
+        img_size (int): image size in pixels *at pretraining*: 224 for DINO, 518 for
+            DINOv2. Defaults to 224.
+        patch_size (int): Defaults to 8.
+        out_indices (Sequence[int]): blocks whose maps :meth:`forward` returns.
+            Defaults to (-1, ), the last.
+        frozen (bool): no gradient, and evaluation mode even through ``train()``.
+            Defaults to True.
+        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` takes
+            official DINO and DINOv2 files and mmpretrain-named ones, as a path or URL.
+        **kwargs: further arguments of mmpretrain's ``VisionTransformer``, such as
+            ``layer_scale_init_value=1.0`` for DINOv2.
+    """
+
+    def __init__(self,
+                 arch: str | dict = 'deit-small',
+                 img_size: int = 224,
+                 patch_size: int = 8,
+                 out_indices=(-1, ),
+                 frozen: bool = True,
+                 init_cfg: dict | None = None,
+                 **kwargs) -> None:
+        super().__init__(
+            arch=arch,
+            img_size=img_size,
+            patch_size=patch_size,
+            out_indices=list(out_indices),
+            out_type='featmap',
+            init_cfg=init_cfg,
+            **kwargs)
+        self.patch_size = patch_size
+        self.num_heads = self.arch_settings['num_heads']
+        self.frozen = frozen
+        if frozen:
+            self.requires_grad_(False)
+            self.train(False)
+
+    def train(self, mode: bool = True) -> DINOVisionTransformer:
+        """Set the mode; a frozen backbone stays in evaluation mode."""
+        super().train(mode and not self.frozen)
+        return self
+
+    def init_weights(self) -> None:
+        """Load ``init_cfg.checkpoint`` strictly, or initialise at random.
+
+        Raises:
+            FileNotFoundError, ValueError: the checkpoint is missing, truncated or
+                belongs to another network; the message lists what does not fit.
+        """
+        if (self.init_cfg or {}).get('type') != 'Pretrained':
+            super().init_weights()
+            return
+        source = self.init_cfg['checkpoint']
+        state_dict = to_mmpretrain_names(read_state_dict(source))
+        check_state_dict(state_dict, self.state_dict(), source)
+        self.load_state_dict(state_dict)
+        self._is_init = True
+
+    def _prepare_pos_embed(self, state_dict, prefix, *args, **kwargs) -> None:
+        """Leave position embeddings as they were pretrained."""
+
+    def _position_embedding(self, grid: tuple[int, int]) -> Tensor:
+        """(1, 1 + hw, C), interpolated the way DINO does it."""
+        height, width = self.patch_resolution
+        if grid == (height, width):
+            return self.pos_embed
+        patches = self.pos_embed[:, 1:].unflatten(1, (height, width))
+        patches = F.interpolate(
+            patches.permute(0, 3, 1, 2).float(),
+            scale_factor=((grid[0] + 0.1) / height, (grid[1] + 0.1) / width),
+            mode='bicubic')
+        if tuple(patches.shape[-2:]) != grid:
+            raise RuntimeError(f'position embeddings for {grid} came out as '
+                               f'{tuple(patches.shape[-2:])}')
+        patches = patches.flatten(2).transpose(1, 2).to(self.pos_embed)
+        return torch.cat([self.pos_embed[:, :1], patches], dim=1)
+
+    def _check_images(self, images: Tensor) -> None:
+        height, width = images.shape[-2:]
+        patch = self.patch_size
+        if min(height, width) < patch or height % patch or width % patch:
+            raise ValueError(
+                f'images of {height}x{width} pixels cannot be cut into patches of '
+                f'{patch}x{patch}: set the Resize scale of the pipeline to a multiple '
+                f'of {patch}')
+
+    def _blocks(self, images: Tensor) -> Iterator[Tensor]:
+        """Yield the residual stream, (B, 1 + hw, C), after every block."""
+        x, grid = self.patch_embed(images)
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+        x = self.pre_norm(self.drop_after_pos(x + self._position_embedding(grid)))
+        for layer in self.layers:
+            x = layer(x)
+            yield x
+
+    def extract(self, images: Tensor) -> ViTFeatures:
+        """Everything the few-shot model needs of B images, in one pass.
+
+        Args:
+            images: (B, 3, H, W), normalised; H and W multiples of ``patch_size``.
+
+        Returns:
+            ViTFeatures: tokens of all blocks, queries and keys of the last.
+
+        Raises:
+            ValueError: the image size is no multiple of the patch size.
+        """
+        self._check_images(images)
+        last_qkv = []
+        handle = self.layers[-1].attn.qkv.register_forward_hook(
+            lambda module, args, output: last_qkv.append(output))
+        try:
+            with torch.set_grad_enabled(
+                    torch.is_grad_enabled() and not self.frozen):
+                tokens = torch.stack(
+                    [self.ln1(x) for x in self._blocks(images)], dim=1)
+        finally:
+            handle.remove()
+        queries, keys, _ = last_qkv[0].unflatten(
+            -1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        height, width = images.shape[-2:]
+        return ViTFeatures(tokens, queries, keys,
+                           (height // self.patch_size, width // self.patch_size))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Normed patch tokens of the blocks ``out_indices`` as (B, C, h, w) maps."""
+        self._check_images(x)
+        grid = tuple(side // self.patch_size for side in x.shape[-2:])
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            return tuple(
+                self._format_output(self.ln1(tokens), grid)
+                for index, tokens in enumerate(self._blocks(x))
+                if index in self.out_indices)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch
+from mmengine.model import ImgDataPreprocessor
+from torch import Tensor
+
+from mmwsfs.registry import MODELS
+
+
+@MODELS.register_module()
+class FewShotDataPreProcessor(ImgDataPreprocessor):
+    """Stack and normalise the images of a batch of episodes.
+
+    Args:
+        mean (Sequence[float]): of R, G and B, in 0..255.
+        std (Sequence[float]): of R, G and B.
+        bgr_to_rgb (bool): the images come as BGR. Defaults to True.
+    """
+
+    def __init__(self,
+                 mean: Sequence[float],
+                 std: Sequence[float],
+                 bgr_to_rgb: bool = True) -> None:
+        super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb)
+
+    def _normalise(self, images: Sequence[Tensor]) -> Tensor:
+        shapes = {tuple(image.shape) for image in images}
+        if len(shapes) != 1:
+            raise ValueError(
+                f'images of one batch differ in shape, {sorted(shapes)}: resize them '
+                'to one size (keep_ratio=False) and use one way and shot')
+        stacked = torch.stack(list(images))
+        if self._channel_conversion:
+            stacked = stacked.flip(-3)
+        return (stacked.float() - self.mean) / self.std
+
+    def forward(self, data: dict, training: bool = False) -> dict:
+        """
+        Args:
+            data: ``inputs``, a dict of lists of B uint8 tensors: ``query``,
+                (3, H, W), and ``support``, (N, K, 3, H, W); and ``data_samples``.
+
+        Returns:
+            dict: the same with ``inputs`` stacked to float (B, 3, H, W) and
+            (B, N, K, 3, H, W), on the model's device.
+        """
+        data = self.cast_data(data)
+        return dict(
+            inputs={key: self._normalise(value)
+                    for key, value in data['inputs'].items()},
+            data_samples=data.get('data_samples'))

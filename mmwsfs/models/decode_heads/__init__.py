@@ -1,0 +1,4 @@
+from .few_shot_cls_head import FewShotClsHead
+from .few_shot_seg_head import FewShotSegHead
+
+__all__ = ['FewShotClsHead', 'FewShotSegHead']

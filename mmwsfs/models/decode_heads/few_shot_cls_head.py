@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from typing import Sequence
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmwsfs.registry import MODELS
+from .loss_terms import LossTerms
+
+
+@MODELS.register_module()
+class FewShotClsHead(BaseModule):
+    """Does the support's class occur in the query? (section 3.2 of the paper)
+
+    Args:
+        in_channels (int): channels of the classification token map. Defaults to 128.
+        loss_cls (dict | list[dict]): mmseg losses on 2 logits. Defaults to the
+            paper's: cross entropy of weight 0.1.
+        init_cfg (dict, optional): Defaults to None.
+    """
+
+    def __init__(self,
+                 in_channels: int = 128,
+                 loss_cls: dict | Sequence[dict] = dict(
+                     type='mmseg.CrossEntropyLoss', loss_weight=0.1),
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        self.layers = nn.Sequential(
+            nn.Conv2d(in_channels, 128, 1), nn.ReLU(),
+            nn.Conv2d(128, 64, 1), nn.ReLU(),
+            nn.AvgPool2d(3, stride=2, padding=1),
+            nn.Conv2d(64, 64, 1), nn.ReLU(),
+            nn.Conv2d(64, 2, 1))
+        self.loss_cls = LossTerms(loss_cls, 'cls')
+
+    def forward(self, token_map: Tensor) -> Tensor:
+        """(B, in_channels, h, w) -> (B, 2) logits of absent and present."""
+        return self.layers(token_map).mean(dim=(-2, -1))
+
+    def loss(self, token_map: Tensor, presence: Tensor) -> dict[str, Tensor]:
+        """Losses against presence, (B,) bool."""
+        return self.loss_cls(self(token_map).float(), presence.long())

@@ -1,0 +1,3 @@
+from .correlation_transformer import CorrelationTransformer
+
+__all__ = ['CorrelationTransformer']

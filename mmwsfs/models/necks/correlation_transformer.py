@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmwsfs.registry import MODELS
+from mmwsfs.structures import ViTFeatures
+
+
+def pool_support(x: Tensor, kernel: int) -> Tensor:
+    """Average the support grid of (..., 1 + s*s) over kernel x kernel; CLS stays.
+
+    Returns (..., 1 + (s / kernel)^2).
+    """
+    side = round((x.shape[-1] - 1) ** 0.5)
+    cells = side // kernel
+    grid = x[..., 1:].unflatten(-1, (cells, kernel, cells, kernel))
+    return torch.cat([x[..., :1], grid.mean(dim=(-3, -1)).flatten(-2)], dim=-1)
+
+
+def kept_keys(support_mask: Tensor, side: int) -> Tensor:
+    """Which support tokens may be attended to (section 3.2 of the paper).
+
+    Args:
+        support_mask: (B, H, W), 0 outside the object.
+        side: the support grid is side x side.
+
+    Returns:
+        Tensor: (B, 1 + side*side) bool. CLS is always kept; a patch is masked out
+        where the bilinearly resized mask is exactly 0.
+    """
+    mask = F.interpolate(
+        support_mask.float().unsqueeze(1), (side, side), mode='bilinear',
+        align_corners=True).flatten(1)
+    return F.pad(mask != 0, (1, 0), value=True)
+
+
+class CorrelationBlock(nn.Module):
+    """One block: attention over the support axis, at every query position.
+
+    The input comes twice, full and pooled over the support grid: the pooled one is
+    all that the attention's queries and the shortcut read, since average pooling
+    commutes with 1x1 convolutions. A caller that has the pooled tokens more cheaply
+    than by pooling passes them.
+
+    Args:
+        in_channels: C.
+        out_channels: O; the attention is O / 2 wide.
+        kernel: side of the pooling window; the support grid shrinks by it.
+        num_heads: heads of the attention.
+        num_groups: groups of every GroupNorm.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 out_channels: int,
+                 kernel: int,
+                 num_heads: int = 8,
+                 num_groups: int = 4) -> None:
+        super().__init__()
+        hidden = out_channels // 2
+        self.kernel = kernel
+        self.hidden = hidden
+        self.num_heads = num_heads
+        self.qkv = nn.Conv2d(in_channels, 3 * hidden, 1)
+        self.aggregate = nn.Sequential(
+            nn.GroupNorm(num_groups, hidden), nn.ReLU(),
+            nn.Conv2d(hidden, out_channels, 1, bias=False),
+            nn.GroupNorm(num_groups, out_channels), nn.ReLU())
+        self.shortcut = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 1, bias=False),
+            nn.GroupNorm(num_groups, out_channels), nn.ReLU())
+        self.attention_norm = nn.GroupNorm(num_groups, out_channels)
+        self.ffn = nn.Sequential(
+            nn.Conv2d(out_channels, hidden, 1, bias=False),
+            nn.GroupNorm(num_groups, hidden), nn.ReLU(),
+            nn.Conv2d(hidden, out_channels, 1, bias=False))
+        self.ffn_norm = nn.GroupNorm(num_groups, out_channels)
+
+    def _attend(self, full: Tensor, pooled: Tensor, keep: Tensor) -> Tensor:
+        """Unscaled softmax attention of pooled tokens (T) to full ones (S)."""
+        weight, bias = self.qkv.weight, self.qkv.bias
+        q = F.conv2d(pooled, weight[:self.hidden], bias[:self.hidden])
+        kv = F.conv2d(full, weight[self.hidden:], bias[self.hidden:])
+        q = q.unflatten(1, (self.num_heads, -1))
+        k, v = kv.unflatten(1, (2, self.num_heads, -1)).unbind(1)
+        # (B, heads, Q, T or S, D): one small attention for every query position.
+        q, k, v = (x.permute(0, 1, 3, 4, 2) for x in (q, k, v))
+        logits = (q @ k.transpose(-1, -2)).masked_fill(
+            ~keep[:, None, None, None], float('-inf'))
+        out = logits.softmax(dim=-1) @ v
+        return out.permute(0, 1, 4, 2, 3).flatten(1, 2)
+
+    def forward(self, full: Tensor, pooled: Tensor, keep: Tensor) -> Tensor:
+        """
+        Args:
+            full: (B, C, Q, S).
+            pooled: (B, C, Q, T), ``full`` pooled over the support grid.
+            keep: (B, S) bool, the support tokens that may be attended to.
+
+        Returns:
+            Tensor: (B, O, Q, T).
+        """
+        y = self.attention_norm(
+            self.aggregate(self._attend(full, pooled, keep)) + self.shortcut(pooled))
+        return self.ffn_norm(y + self.ffn(y))
+
+
+@MODELS.register_module()
+class CorrelationTransformer(BaseModule):
+    """Correlation transformer of CST (section 3.2 of the paper).
+
+    Every query patch is correlated with the support's CLS and patches, per block and
+    head of the backbone; two blocks of attention over the support axis reduce the
+    1 + s*s support tokens to two: a classification and a segmentation token.
+
+    Args:
+        num_layers (int): blocks of the backbone, L. Defaults to 12.
+        num_heads (int): heads of the backbone, H. Defaults to 6.
+        support_size (int): s, side of the grid the support patches are resized to;
+            the product of ``kernels``. Defaults to 12.
+        channels (Sequence[int]): output channels of the blocks. Defaults to (32, 128).
+        kernels (Sequence[int]): pooling of the blocks. Defaults to (4, 3).
+        init_cfg (dict, optional): Defaults to None.
+    """
+
+    def __init__(self,
+                 num_layers: int = 12,
+                 num_heads: int = 6,
+                 support_size: int = 12,
+                 channels: Sequence[int] = (32, 128),
+                 kernels: Sequence[int] = (4, 3),
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        size = 1
+        for kernel in kernels:
+            size *= kernel
+        if size != support_size or len(channels) != len(kernels):
+            raise ValueError(
+                f'kernels {tuple(kernels)} must multiply to support_size '
+                f'{support_size} and be as many as channels {tuple(channels)}')
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.support_size = support_size
+        in_channels = num_layers * num_heads
+        self.blocks = nn.ModuleList()
+        for out_channels, kernel in zip(channels, kernels):
+            self.blocks.append(CorrelationBlock(in_channels, out_channels, kernel))
+            in_channels = out_channels
+        self.project = nn.Sequential(*(
+            layer for _ in range(2) for layer in (
+                nn.Conv2d(in_channels, in_channels, 1),
+                nn.GroupNorm(4, in_channels), nn.ReLU())))
+
+    def _split_heads(self, tokens: Tensor) -> Tensor:
+        """(B, L, T, C) -> (B, H * L, T, D), L2-normalised per head."""
+        heads = F.normalize(tokens.unflatten(-1, (self.num_heads, -1)), dim=-1)
+        return heads.permute(0, 3, 1, 2, 4).flatten(1, 2)
+
+    def _resize_support(self, support: ViTFeatures) -> Tensor:
+        """Patch tokens to s x s (bilinear), CLS first: (B, L, 1 + s*s, C)."""
+        side = self.support_size
+        tokens = support.tokens
+        patches = tokens[:, :, 1:].flatten(0, 1).transpose(1, 2).unflatten(
+            -1, support.grid)
+        patches = F.interpolate(
+            patches, (side, side), mode='bilinear', align_corners=True)
+        patches = patches.flatten(2).transpose(1, 2).unflatten(
+            0, tokens.shape[:2])
+        return torch.cat([tokens[:, :, :1], patches], dim=2)
+
+    def correlate(self, query: ViTFeatures,
+                  support: ViTFeatures) -> tuple[Tensor, Tensor]:
+        """Correlation tokens, and the same pooled for the first block.
+
+        The pooled correlation is the correlation with the pooled *normalised*
+        support, so one batched product gives both.
+
+        Returns:
+            tuple: (B, H*L, hw, 1 + s*s) and (B, H*L, hw, 1 + (s/kernel)^2); channel
+            = head * L + block.
+        """
+        q = self._split_heads(query.tokens[:, :, 1:])
+        s = self._split_heads(self._resize_support(support)).transpose(-1, -2)
+        pooled = pool_support(s, self.blocks[0].kernel)
+        correlation = q @ torch.cat([s, pooled], dim=-1)
+        return correlation.split([s.shape[-1], pooled.shape[-1]], dim=-1)
+
+    def forward(self, query: ViTFeatures, support: ViTFeatures,
+                support_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Args:
+            query, support: features of B images each.
+            support_mask: (B, H, W), 0 outside the support object.
+
+        Returns:
+            tuple[Tensor, Tensor]: classification and segmentation token maps,
+            (B, channels[-1], h, w) each, over the query's grid.
+        """
+        full, pooled = self.correlate(query, support)
+        side = self.support_size
+        for index, block in enumerate(self.blocks):
+            if index:
+                full, pooled = pooled, pool_support(pooled, block.kernel)
+            pooled = block(full, pooled, kept_keys(support_mask, side))
+            side //= block.kernel
+        maps = self.project(pooled).unflatten(2, query.grid)
+        return maps[..., 0], maps[..., 1]

@@ -1,0 +1,3 @@
+from .attention_labeler import AttentionLabeler
+
+__all__ = ['AttentionLabeler']

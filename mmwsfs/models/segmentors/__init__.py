@@ -1,0 +1,4 @@
+from .few_shot_segmentor import FewShotSegmentor
+from .pseudo_mask_segmentor import PseudoMaskSegmentor
+
+__all__ = ['FewShotSegmentor', 'PseudoMaskSegmentor']

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from mmseg.models import BaseSegmentor
+from torch import Tensor
+
+from mmwsfs.models.feature_cache import FeatureCache
+from mmwsfs.registry import MODELS
+from mmwsfs.structures import FewShotDataSample, ViTFeatures
+
+
+@MODELS.register_module()
+class FewShotSegmentor(BaseSegmentor):
+    """Few-shot classification and segmentation (CST).
+
+    Trains 1-way 1-shot, predicts N-way K-shot. Inputs are a dict of ``query``,
+    (B, 3, H, W), and ``support``, (B, N, K, 3, H, W), normalised.
+
+    The supervision is 'pixel' (support masks and query targets come with the data)
+    until a :class:`~mmwsfs.engine.hooks.PseudoLabelHook` sets it to 'image': then both
+    come from ``labeler``, in training and in testing, and no mask is read.
+
+    Args:
+        backbone (dict): gives :class:`ViTFeatures` by its ``extract``.
+        neck (dict): (query, support, support mask) -> two token maps.
+        cls_head (dict): classification token map -> 2 logits.
+        seg_head (dict): segmentation token map -> 2 logits a pixel.
+        labeler (dict, optional): makes the pseudo-masks. Defaults to None.
+        cache_gb (float): GiB of memory in which features of images seen before are
+            kept; 0 for none. Only with a frozen backbone. Defaults to 0.
+        data_preprocessor (dict, optional): Defaults to None.
+        init_cfg (dict, optional): Defaults to None.
+    """
+
+    def __init__(self,
+                 backbone: dict,
+                 neck: dict,
+                 cls_head: dict,
+                 seg_head: dict,
+                 labeler: dict | None = None,
+                 cache_gb: float = 0,
+                 data_preprocessor: dict | None = None,
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.neck = MODELS.build(neck)
+        self.cls_head = MODELS.build(cls_head)
+        self.seg_head = MODELS.build(seg_head)
+        self.labeler = MODELS.build(labeler) if labeler else None
+        self.supervision = 'pixel'
+        if cache_gb and not self.backbone.frozen:
+            raise ValueError(
+                'cache_gb needs a frozen backbone: set model.cache_gb=0 or '
+                'model.backbone.frozen=True')
+        self.cache = FeatureCache(cache_gb) if cache_gb else None
+
+    @property
+    def supervision(self) -> str:
+        """'pixel' or 'image'."""
+        return self._supervision
+
+    @supervision.setter
+    def supervision(self, value: str) -> None:
+        if value not in ('pixel', 'image'):
+            raise ValueError(f"supervision is 'pixel' or 'image', not {value!r}")
+        if value == 'image' and self.labeler is None:
+            raise ValueError(
+                "supervision 'image' needs a labeler: set model.labeler, e.g. to "
+                "dict(type='AttentionLabeler')")
+        self._supervision = value
+
+    def extract_feat(self, images: Tensor) -> ViTFeatures:
+        """Features of B images, (B, 3, H, W), each from the backbone once."""
+        if self.cache is None:
+            return self.backbone.extract(images)
+        return self.cache.extract(images, self.backbone.extract)
+
+    def extract_episodes(
+            self, inputs: dict[str, Tensor]) -> tuple[ViTFeatures, ViTFeatures]:
+        """Features of B queries and of B * N * K supports, in one backbone call."""
+        queries, supports = inputs['query'], inputs['support'].flatten(0, 2)
+        features = self.extract_feat(torch.cat([queries, supports]))
+        return features[:len(queries)], features[len(queries):]
+
+    def support_masks(self, support: ViTFeatures, size: tuple[int, int],
+                      data_samples: list[FewShotDataSample]) -> Tensor:
+        """Masks of B * N * K supports, (B * N * K, H, W) bool.
+
+        Raises:
+            ValueError: under supervision 'pixel' the data carry no support masks.
+        """
+        if self.supervision == 'image':
+            return self.labeler(support, support, size)
+        if any('_support_masks' not in sample for sample in data_samples):
+            raise ValueError(
+                "supervision 'pixel' needs support masks, but the data carry none: "
+                'load them (with_masks=True and LoadLabelMap), or add a '
+                "PseudoLabelHook for supervision 'image'")
+        return torch.cat([
+            sample.support_masks.flatten(0, 1) for sample in data_samples]) > 0
+
+    def query_masks(self, query: ViTFeatures, support: ViTFeatures,
+                    size: tuple[int, int],
+                    data_samples: list[FewShotDataSample]) -> Tensor:
+        """Training targets of B queries of 1-way episodes, (B, H, W) bool.
+
+        Void counts as background, as in the published protocol.
+
+        Raises:
+            ValueError: under supervision 'pixel' the data carry no query mask.
+        """
+        if self.supervision == 'image':
+            presence = self._presence(data_samples)
+            return self.labeler(support, query, size) & presence[:, None, None]
+        if any('gt_sem_seg' not in sample for sample in data_samples):
+            raise ValueError(
+                "supervision 'pixel' needs query masks, but the data carry none: load "
+                'them (with_masks=True and LoadLabelMap), or add a PseudoLabelHook '
+                "for supervision 'image'")
+        return torch.cat([sample.gt_sem_seg.data for sample in data_samples]) == 1
+
+    @staticmethod
+    def _presence(data_samples: list[FewShotDataSample]) -> Tensor:
+        return torch.cat([sample.gt_presence for sample in data_samples])
+
+    def loss(self, inputs: dict[str, Tensor],
+             data_samples: list[FewShotDataSample]) -> dict[str, Tensor]:
+        """Losses of B 1-way 1-shot episodes (section 3.4 of the paper).
+
+        Raises:
+            ValueError: the episodes are not 1-way 1-shot, or carry too few labels.
+        """
+        if inputs['support'].shape[1:3] != (1, 1):
+            raise ValueError(
+                'training is 1-way 1-shot, but the episodes are of (way, shot) = '
+                f"{tuple(inputs['support'].shape[1:3])}: set way=1, shot=1 in "
+                'train_dataloader.dataset')
+        size = tuple(inputs['query'].shape[-2:])
+        query, support = self.extract_episodes(inputs)
+        support_mask = self.support_masks(support, size, data_samples)
+        target = self.query_masks(query, support, size, data_samples)
+        cls_map, seg_map = self.neck(query, support, support_mask)
+        return {
+            **self.cls_head.loss(cls_map, self._presence(data_samples)),
+            **self.seg_head.loss(seg_map, target),
+        }
+
+    def pair_logits(self, query: ViTFeatures, support: ViTFeatures, masks: Tensor,
+                    way_shot: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Logits of every query with each of its supports.
+
+        Args:
+            query: features of B queries.
+            support: features of B * N * K supports.
+            masks: (B * N * K, H, W) bool, of the supports.
+            way_shot: (N, K).
+
+        Returns:
+            tuple[Tensor, Tensor]: absent/present, (B, N, K, 2), and background/class,
+            (B, N, K, 2, H, W).
+        """
+        size = tuple(masks.shape[-2:])
+        index = torch.arange(len(masks), device=masks.device).view(len(query), -1)
+        cls_logits, seg_logits = [], []
+        # Batches of one support a query, so that memory does not grow with N and K.
+        for column in index.unbind(1):
+            cls_map, seg_map = self.neck(query, support[column], masks[column])
+            cls_logits.append(self.cls_head(cls_map))
+            seg_logits.append(self.seg_head(seg_map, size))
+        return (torch.stack(cls_logits, 1).unflatten(1, way_shot),
+                torch.stack(seg_logits, 1).unflatten(1, way_shot))
+
+    def _forward(self, inputs: dict[str, Tensor],
+                 data_samples: list[FewShotDataSample]) -> tuple[Tensor, Tensor]:
+        """Logits (B, N, K, 2) and (B, N, K, 2, H, W), see :meth:`pair_logits`."""
+        query, support = self.extract_episodes(inputs)
+        masks = self.support_masks(
+            support, tuple(inputs['query'].shape[-2:]), data_samples)
+        return self.pair_logits(
+            query, support, masks, tuple(inputs['support'].shape[1:3]))
+
+    def predict(self, inputs: dict[str, Tensor],
+                data_samples: list[FewShotDataSample]) -> list[FewShotDataSample]:
+        """Presence of every way and a mask of the query at its original size.
+
+        Probabilities are averaged over the shots. A pixel takes the way of the largest
+        foreground probability, or background (0) when that is below 0.5.
+
+        Returns:
+            list: the data samples with ``presence_scores``, (N,), ``seg_probs``,
+            (N, H, W), ``pred_sem_seg``, (1, H, W) uint8, 0..N, and the
+            ``support_masks`` that were used.
+        """
+        way_shot = tuple(inputs['support'].shape[1:3])
+        query, support = self.extract_episodes(inputs)
+        masks = self.support_masks(
+            support, tuple(inputs['query'].shape[-2:]), data_samples)
+        cls_logits, seg_logits = self.pair_logits(query, support, masks, way_shot)
+        masks = masks.unflatten(0, (len(query), *way_shot))
+        scores = cls_logits.float().softmax(dim=-1)[..., 1].mean(dim=2)
+        for sample, score, logits, mask in zip(
+                data_samples, scores, seg_logits, masks):
+            # The episode is flattened to (N*K, 2, H, W), the layout of interpolate.
+            full_size = F.interpolate(
+                logits.flatten(0, 1).float(), sample.ori_shape, mode='bilinear',
+                align_corners=True)
+            probs = full_size.softmax(dim=1)[:, 1].unflatten(
+                0, logits.shape[:2]).mean(dim=1)
+            best, way = probs.max(dim=0)
+            label_map = torch.where(best >= 0.5, way + 1, 0).to(torch.uint8)
+            sample.presence_scores = score
+            sample.support_masks = mask.to(torch.uint8)
+            sample.set_data(dict(
+                seg_probs=PixelData(data=probs),
+                pred_sem_seg=PixelData(data=label_map.unsqueeze(0))))
+        return data_samples
+
+    def encode_decode(self, inputs: dict[str, Tensor],
+                      data_samples: list[FewShotDataSample]) -> Tensor:
+        """Segmentation logits, (B, N, K, 2, H, W)."""
+        return self._forward(inputs, data_samples)[1]

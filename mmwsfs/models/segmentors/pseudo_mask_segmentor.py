@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmwsfs.registry import MODELS
+from mmwsfs.structures import ViTFeatures
+from .few_shot_segmentor import FewShotSegmentor
+
+
+@MODELS.register_module()
+class PseudoMaskSegmentor(FewShotSegmentor):
+    """The baseline that learns nothing: the bare pseudo-mask of the query.
+
+    The labeler's query map is the prediction and every way is called present. What a
+    trained model adds is seen beside it, on the same episodes.
+    """
+
+    def pair_logits(self, query: ViTFeatures, support: ViTFeatures, masks: Tensor,
+                    way_shot: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """As :meth:`FewShotSegmentor.pair_logits`; logits are +-1."""
+        way, shot = way_shot
+        repeated = query[torch.arange(len(query)).repeat_interleave(way * shot)]
+        found = self.labeler(support, repeated, tuple(masks.shape[-2:]))
+        foreground = found.unflatten(0, (len(query), way, shot)).float() * 2 - 1
+        present = torch.ones(len(query), way, shot, device=masks.device)
+        return (torch.stack([-present, present], dim=3),
+                torch.stack([-foreground, foreground], dim=3))

@@ -1,0 +1,45 @@
+"""Registries of mmwsfs: children of MMSegmentation's.
+
+With ``default_scope = 'mmwsfs'`` a config finds the components of mmwsfs, then those
+of mmseg, then those of mmengine. From an mmseg-scoped config with
+``custom_imports = dict(imports=['mmwsfs'])`` a component is ``mmwsfs.NAME``.
+"""
+
+from __future__ import annotations
+
+from mmengine.registry import Registry
+from mmseg import registry as mmseg
+
+
+def _child(parent: Registry, location: str | None = None) -> Registry:
+    return Registry(
+        parent.name,
+        parent=parent,
+        scope='mmwsfs',
+        locations=[f'mmwsfs.{location}'] if location else [])
+
+
+# Rooms that mmwsfs adds components to.
+DATASETS = _child(mmseg.DATASETS, 'datasets')
+DATA_SAMPLERS = _child(mmseg.DATA_SAMPLERS, 'datasets')
+TRANSFORMS = _child(mmseg.TRANSFORMS, 'datasets')
+MODELS = _child(mmseg.MODELS, 'models')
+HOOKS = _child(mmseg.HOOKS, 'engine')
+OPTIM_WRAPPERS = _child(mmseg.OPTIM_WRAPPERS, 'engine')
+OPTIM_WRAPPER_CONSTRUCTORS = _child(mmseg.OPTIM_WRAPPER_CONSTRUCTORS, 'engine')
+METRICS = _child(mmseg.METRICS, 'evaluation')
+VISUALIZERS = _child(mmseg.VISUALIZERS, 'visualization')
+
+# Rooms it only passes through: without them the default scope would not resolve.
+RUNNERS = _child(mmseg.RUNNERS)
+RUNNER_CONSTRUCTORS = _child(mmseg.RUNNER_CONSTRUCTORS)
+LOOPS = _child(mmseg.LOOPS)
+MODEL_WRAPPERS = _child(mmseg.MODEL_WRAPPERS)
+WEIGHT_INITIALIZERS = _child(mmseg.WEIGHT_INITIALIZERS)
+OPTIMIZERS = _child(mmseg.OPTIMIZERS)
+PARAM_SCHEDULERS = _child(mmseg.PARAM_SCHEDULERS)
+TASK_UTILS = _child(mmseg.TASK_UTILS)
+EVALUATOR = _child(mmseg.EVALUATOR)
+VISBACKENDS = _child(mmseg.VISBACKENDS)
+LOG_PROCESSORS = _child(mmseg.LOG_PROCESSORS)
+INFERENCERS = _child(mmseg.INFERENCERS)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Sequence
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class ViTFeatures:
+    """What one pass of a frozen ViT gives for B images.
+
+    L blocks, H heads, width C = H * D, h x w patches. Position 0 on the token axis
+    is CLS, then the patches row by row.
+
+    Attributes:
+        tokens: (B, L, 1 + hw, C), the residual stream after every block, put through
+            the ViT's final LayerNorm.
+        queries: (B, H, 1 + hw, D), queries of the last block.
+        keys: (B, H, 1 + hw, D), keys of the last block.
+        grid: (h, w).
+    """
+
+    tokens: Tensor
+    queries: Tensor
+    keys: Tensor
+    grid: tuple[int, int]
+
+    def map(self, function) -> ViTFeatures:
+        """Apply ``function`` to the three tensors."""
+        return ViTFeatures(
+            function(self.tokens), function(self.queries), function(self.keys),
+            self.grid)
+
+    def __getitem__(self, index) -> ViTFeatures:
+        """Select images: ``index`` is anything that keeps the batch axis."""
+        return self.map(lambda tensor: tensor[index])
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes the three tensors take."""
+        return sum(
+            getattr(self, field.name).nbytes for field in fields(self)
+            if field.name != 'grid')
+
+    @classmethod
+    def cat(cls, parts: Sequence[ViTFeatures]) -> ViTFeatures:
+        """Join batches of one grid.
+
+        Raises:
+            ValueError: the parts are of different grids.
+        """
+        grids = {part.grid for part in parts}
+        if len(grids) != 1:
+            raise ValueError(
+                f'images of one batch have different token grids {sorted(grids)}: '
+                'resize them to one size in the pipeline')
+        return cls(
+            torch.cat([part.tokens for part in parts]),
+            torch.cat([part.queries for part in parts]),
+            torch.cat([part.keys for part in parts]), grids.pop())

@@ -1,0 +1,1 @@
+"""Small helpers that stand beside the models."""

@@ -1,0 +1,3 @@
+from .episode_visualizer import EpisodeVisualizer
+
+__all__ = ['EpisodeVisualizer']

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from typing import Sequence
+
+import cv2
+import numpy as np
+from mmengine.visualization import Visualizer
+from PIL import Image, ImageDraw, ImageFont
+
+from mmwsfs.registry import VISUALIZERS
+
+# One colour a way, RGB; void is grey.
+WAY_COLOURS = np.array(
+    [(230, 60, 60), (60, 130, 240), (70, 190, 90), (240, 170, 40), (170, 80, 220)],
+    dtype=np.uint8)
+VOID = 255
+_TITLE_HEIGHT = 18
+
+
+def overlay(image: np.ndarray, label_map: np.ndarray | None) -> np.ndarray:
+    """Paint a label map over an image.
+
+    Args:
+        image: (H, W, 3) uint8, RGB.
+        label_map: (h, w) integers, 0 = background, 1..N = way, 255 = void; resized to
+            the image. None leaves the image as it is.
+
+    Returns:
+        np.ndarray: (H, W, 3) uint8, with the regions' contours drawn.
+    """
+    if label_map is None:
+        return image
+    label_map = cv2.resize(
+        label_map.astype(np.uint8), image.shape[1::-1],
+        interpolation=cv2.INTER_NEAREST)
+    painted = image.copy()
+    for label in np.unique(label_map[label_map > 0]):
+        colour = np.array([128] * 3) if label == VOID else WAY_COLOURS[
+            (label - 1) % len(WAY_COLOURS)]
+        region = label_map == label
+        painted[region] = (0.5 * image[region] + 0.5 * colour).astype(np.uint8)
+        contours, _ = cv2.findContours(
+            region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        painted = cv2.drawContours(
+            np.ascontiguousarray(painted), contours, -1, colour.tolist(), 1)
+    return painted
+
+
+def titled(image: np.ndarray, title: str, size: int) -> np.ndarray:
+    """An image fitted into a square of ``size`` pixels under a line of text."""
+    tile = Image.new('RGB', (size, size + _TITLE_HEIGHT), 'white')
+    picture = Image.fromarray(image)
+    picture.thumbnail((size, size))
+    tile.paste(picture, (
+        (size - picture.width) // 2, _TITLE_HEIGHT + (size - picture.height) // 2))
+    font = ImageFont.load_default()
+    while title and font.getlength(title) > size - 4:
+        title = title[:-1]
+    ImageDraw.Draw(tile).text((3, 3), title, fill='black', font=font)
+    return np.asarray(tile)
+
+
+def row(tiles: Sequence[tuple[str, np.ndarray, np.ndarray | None]],
+        size: int = 200) -> np.ndarray:
+    """Tiles of (title, image, label map or None) side by side."""
+    return np.concatenate([
+        titled(overlay(image, label_map), title, size)
+        for title, image, label_map in tiles
+    ], axis=1)
+
+
+@VISUALIZERS.register_module()
+class EpisodeVisualizer(Visualizer):
+    """Draws an episode: its supports, the query, the truth and the prediction."""
+
+    def draw_episode(self,
+                     query: np.ndarray,
+                     supports: Sequence[Sequence[np.ndarray]],
+                     class_names: Sequence[str],
+                     support_masks: Sequence[Sequence[np.ndarray]] | None = None,
+                     truth: np.ndarray | None = None,
+                     prediction: np.ndarray | None = None,
+                     scores: Sequence[float] | None = None) -> np.ndarray:
+        """
+        Args:
+            query: (H, W, 3) uint8, RGB.
+            supports: N x K such images.
+            class_names: N names.
+            support_masks: N x K masks, 0 outside the object; in the way's colour.
+            truth, prediction: (h, w) label maps of the query, 0..N or 255.
+            scores: N probabilities of presence, 0..1.
+
+        Returns:
+            np.ndarray: the picture, (height, width, 3) uint8.
+        """
+        tiles = []
+        for way, (name, images) in enumerate(zip(class_names, supports)):
+            for shot, image in enumerate(images):
+                mask = None
+                if support_masks is not None:
+                    mask = (np.asarray(support_masks[way][shot]) > 0) * (way + 1)
+                tiles.append((f'support: {name}', image, mask))
+        tiles.append(('query', query, None))
+        if truth is not None:
+            present = [name for way, name in enumerate(class_names, start=1)
+                       if (truth == way).any()]
+            tiles.append((f"truth: {', '.join(present) or 'absent'}", query, truth))
+        if prediction is not None:
+            title = 'prediction'
+            if scores is not None:
+                title += ': p = ' + ', '.join(f'{score:.2f}' for score in scores)
+            tiles.append((title, query, prediction))
+        return row(tiles)
