@@ -5,9 +5,10 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'))
 randomness = dict(seed=0)
-vis_backends = [dict(type='LocalVisBackend')]
 visualizer = dict(
-    type='EpisodeVisualizer', vis_backends=vis_backends, name='visualizer')
+    type='EpisodeVisualizer',
+    name='visualizer',
+    vis_backends=[dict(type='LocalVisBackend')])
 log_processor = dict(by_epoch=False)
 log_level = 'INFO'
 load_from = None

@@ -7,8 +7,9 @@ own texture and its own pair of colours.
 from __future__ import annotations
 
 import colorsys
+import math
 import tempfile
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Callable
 
@@ -46,7 +47,7 @@ _FOLDS, _PER_FOLD = 4, 5
 _SPLITS = ('trn', 'val')
 _MIN_AREA = 0.025  # of the image: nothing smaller is drawn
 _OVERSAMPLE = 4
-_TAU = 2 * np.pi
+_TAU = 2 * math.pi
 
 
 # ---------------------------------------------------------------- shapes
@@ -101,9 +102,9 @@ def _make_shapes() -> dict[str, tuple[list[np.ndarray], list[np.ndarray]]]:
                   [(-1, -.33), (1, -.33), (1, .33), (-1, .33)]],
         'flower': [_polar(lambda t: .74 + .26 * np.cos(6 * t))],
         'triangle': [_ngon(3, 1.1)],
-        'boat': [[(-1, .35), (1, .35), (.6, .9), (-.65, .9)], [(-.06, -1), (.06, -1),
-                 (.06, .4), (-.06, .4)], [(.0, -.95), (.8, .15), (.0, .15)],
-                 [(.0, -.7), (-.65, .15), (.0, .15)]],
+        'boat': [[(-1, .35), (1, .35), (.6, .95), (-.65, .95)], [(-.12, -1), (.12, -1),
+                 (.12, .4), (-.12, .4)], [(.0, -1), (.85, .15), (.0, .15)],
+                 [(.0, -.8), (-.7, .15), (.0, .15)]],
         'tree': [[(0, -1), (.5, -.4), (-.5, -.4)], [(0, -.75), (.68, .1), (-.68, .1)],
                  [(0, -.4), (.85, .65), (-.85, .65)], [(-.17, .6), (.17, .6), (.17, 1),
                                                        (-.17, 1)]],
@@ -143,7 +144,8 @@ def _rasterise(shape: str, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             cv2.fillPoly(canvas, [np.round(pixels).astype(np.int32)], value)
     rounding = 2 * round(0.06 * _OVERSAMPLE * np.sqrt(abs(np.linalg.det(matrix)))) + 1
     for _ in range(2):
-        canvas = cv2.blur(canvas, (rounding, rounding))
+        canvas = cv2.blur(canvas, (rounding, rounding),
+                          borderType=cv2.BORDER_CONSTANT)
     canvas = np.float32(canvas > 127)
     alpha = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     xy = np.stack(np.meshgrid(np.arange(width), np.arange(height))) + 0.5
@@ -151,7 +153,7 @@ def _rasterise(shape: str, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return alpha, local.reshape(2, height, width).astype(np.float32)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _unit_area(shape: str) -> float:
     """Area of a shape in its own coordinates."""
     return float(_rasterise(shape, np.eye(2) * 100)[0].sum()) / 1e4
@@ -232,39 +234,43 @@ def _noise(rng: Generator, height: int, width: int, cells: int, octaves: int = 1
 def _texture(rng: Generator, name: str, xy: np.ndarray, periods: float) -> np.ndarray:
     """A texture at coordinates (2, h, w), ``periods`` to the unit: (h, w) in [0, 1]."""
     if name in _POLAR_TEXTURES:
-        x, y = xy + rng.uniform(-0.08, 0.08, (2, 1, 1))
+        x, y = xy + np.float32(rng.uniform(-0.08, 0.08, (2, 1, 1)))
         u = np.hypot(x, y) * periods + rng.random()
         v = np.arctan2(y, x) / _TAU + rng.random()
     else:
         turn = rng.normal(0, 0.12)
-        turned = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        u, v = np.tensordot(turned, xy, 1) * periods + rng.random((2, 1, 1))
-    return np.float32(_TEXTURES[name](u, v, _noise(rng, *xy.shape[1:], cells=8)))
+        cos, sin = periods * math.cos(turn), periods * math.sin(turn)
+        u = cos * xy[0] - sin * xy[1] + rng.random()
+        v = sin * xy[0] + cos * xy[1] + rng.random()
+    return _TEXTURES[name](u, v, _noise(rng, *xy.shape[1:], cells=8))
 
 
 # ---------------------------------------------------------------- colours and light
+def _rgb(h: float, s: float, v: float) -> np.ndarray:
+    """A colour as float32 (3, 1, 1), which broadcasts over images (3, h, w)."""
+    return np.float32(colorsys.hsv_to_rgb(h % 1, s, v)).reshape(3, 1, 1)
+
+
 def _jitter(rng: Generator, colour: str) -> np.ndarray:
-    """A colour '#rrggbb' with its hue and brightness moved a little: RGB in [0, 1]."""
+    """A colour '#rrggbb' moved a little: (3, 1, 1) in [0, 1]."""
     rgb = [int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)]
     h, s, v = colorsys.rgb_to_hsv(*rgb)
-    return np.float32(colorsys.hsv_to_rgb((h + rng.normal(0, 0.012)) % 1,
-                                          np.clip(s * rng.uniform(0.85, 1.1), 0, 1),
-                                          np.clip(v * rng.uniform(0.82, 1.08), 0, 1)))
+    return _rgb(h + rng.normal(0, 0.012), min(s * rng.uniform(0.85, 1.1), 1),
+                min(v * rng.uniform(0.82, 1.08), 1))
 
 
 def _muted(rng: Generator) -> np.ndarray:
-    """A random colour of little saturation: RGB in [0, 1]."""
-    return np.float32(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.08, 0.5),
-                                          rng.uniform(0.25, 0.8)))
+    """A random colour of little saturation: (3, 1, 1) in [0, 1]."""
+    return _rgb(rng.random(), rng.uniform(0.08, 0.5), rng.uniform(0.25, 0.8))
 
 
 def _mix(share: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Blend two colours or images by a share (h, w) of the first: (h, w, 3)."""
-    return second + share[..., None] * (first - second)
+    """Blend two colours or images by a share (h, w) of the first: (3, h, w)."""
+    return second + share * (first - second)
 
 
 def _background(rng: Generator, size: int) -> np.ndarray:
-    """A messy carpet with patches, smears and threads: float32 (size, size, 3)."""
+    """A messy carpet with patches, smears and threads: float32 (3, size, size)."""
     image = _mix(_noise(rng, size, size, 4, octaves=4), _muted(rng), _muted(rng))
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     xy = np.stack(np.meshgrid(axis, axis))
@@ -284,14 +290,14 @@ def _background(rng: Generator, size: int) -> np.ndarray:
         pattern = _texture(rng, str(rng.choice(list(_TEXTURES))), xy, rng.uniform(3, 9))
         patch = _mix(pattern, _muted(rng), _muted(rng))
         image = _mix(region * rng.uniform(0.3, 0.75), patch, image)
-    fibres = cv2.GaussianBlur(rng.normal(0, 1, (size, size)).astype(np.float32),
-                              (0, 0), rng.uniform(0.5, 2), sigmaY=rng.uniform(0.5, 2))
-    return image * (1 + 0.12 * fibres / fibres.std())[..., None]
+    fibres = cv2.GaussianBlur(rng.standard_normal((size, size), np.float32), (0, 0),
+                              rng.uniform(0.5, 2), sigmaY=rng.uniform(0.5, 2))
+    return image * (1 + 0.12 * fibres / fibres.std())
 
 
 def _shade(rgb: np.ndarray, alpha: np.ndarray, light: np.ndarray, bevel: float
            ) -> np.ndarray:
-    """Light a flat picture (h, w, 3) as a rounded body with the outline ``alpha``.
+    """Light a flat picture (3, h, w) as a rounded body with the outline ``alpha``.
 
     ``light`` (2,) points from the light across the picture, with length at most 1;
     ``bevel`` is the width of the rounded rim in pixels.
@@ -303,12 +309,13 @@ def _shade(rgb: np.ndarray, alpha: np.ndarray, light: np.ndarray, bevel: float
     slope = (cv2.Sobel(height, cv2.CV_32F, 1, 0, scale=1 / 8) * light[0]
              + cv2.Sobel(height, cv2.CV_32F, 0, 1, scale=1 / 8) * light[1])
     gloss = 0.35 * np.exp(-((slope + 0.55) / 0.16) ** 2)
-    return rgb * np.clip(1 - 0.45 * slope, 0.35, 1.4)[..., None] + gloss[..., None]
+    return rgb * np.clip(1 - 0.45 * slope, 0.35, 1.4) + gloss
 
 
 # ---------------------------------------------------------------- images
 def _place(rng: Generator, number: int, low: float, high: float, size: int,
-           mask: np.ndarray) -> tuple | None:
+           mask: np.ndarray
+           ) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray, float] | None:
     """Find a pose for an object of a class on the free part of a mask.
 
     Args:
@@ -322,11 +329,11 @@ def _place(rng: Generator, number: int, low: float, high: float, size: int,
     """
     shape = _CLASSES[number - 1][1]
     taken = cv2.dilate(mask, np.ones((5, 5), np.uint8)) > 0
-    for room in np.linspace(1, 0, 12):
+    for room in np.linspace(1, 0.1, 16):
         area = rng.uniform(low, low + (high - low) * room) * size ** 2
-        scale = float(np.sqrt(area / _unit_area(shape)))
-        turn, aspect = np.deg2rad(rng.uniform(-70, 70)), rng.uniform(0.9, 1.12)
-        cos, sin = np.cos(turn), np.sin(turn)
+        scale = math.sqrt(area / _unit_area(shape))
+        turn, aspect = math.radians(rng.uniform(-70, 70)), rng.uniform(0.9, 1.12)
+        cos, sin = math.cos(turn), math.sin(turn)
         matrix = scale * np.array([[cos, -sin], [sin, cos]]) @ np.diag(
             [aspect * rng.choice((-1, 1)), 1 / aspect])
         alpha, local = _rasterise(shape, matrix)
@@ -363,7 +370,7 @@ def _draw_image(rng: Generator, main: int, size: int) -> tuple[np.ndarray, np.nd
     image = _background(rng, size)
     mask = np.zeros((size, size), np.uint8)
     direction = rng.uniform(0, _TAU)
-    light = np.float32([np.cos(direction), np.sin(direction)]) * rng.uniform(0.6, 1)
+    light = np.float32([math.cos(direction), math.sin(direction)]) * rng.uniform(0.6, 1)
 
     plan = [(main, 0.10, 0.30)]
     if rng.random() < 0.45:
@@ -380,8 +387,7 @@ def _draw_image(rng: Generator, main: int, size: int) -> tuple[np.ndarray, np.nd
         _, _, texture, colour, colour2 = _CLASSES[number - 1]
         share = _texture(rng, texture, local, rng.uniform(2.2, 3.6))
         toy = _mix(share, _jitter(rng, colour), _jitter(rng, colour2))
-        toy *= 1 + 0.25 * (_noise(rng, *alpha.shape, cells=4, octaves=3) - 0.5
-                           )[..., None]
+        toy *= 0.875 + 0.25 * _noise(rng, *alpha.shape, cells=4, octaves=3)
         toy = _shade(toy, alpha, light, bevel=max(2.0, 0.16 * scale))
 
         shadow = np.zeros((size, size), np.float32)
@@ -389,16 +395,17 @@ def _draw_image(rng: Generator, main: int, size: int) -> tuple[np.ndarray, np.nd
         shift = np.float32(np.c_[np.eye(2), light * scale * rng.uniform(0.08, 0.18)])
         shadow = cv2.GaussianBlur(cv2.warpAffine(shadow, shift, (size, size)), (0, 0),
                                   scale * rng.uniform(0.04, 0.09))
-        image *= 1 - rng.uniform(0.45, 0.7) * shadow[..., None]
-        image[window] = _mix(alpha, toy, image[window])
+        image *= 1 - rng.uniform(0.45, 0.7) * shadow
+        view = image[(slice(None), *window)]
+        view[:] = _mix(alpha, toy, view)
         mask[window][alpha >= 0.5] = number
 
     axis = np.linspace(-1, 1, size, dtype=np.float32)
     lamp = 1 - 0.2 * (axis * light[0] + axis[:, None] * light[1])
-    tint = rng.uniform(0.94, 1.06, 3).astype(np.float32)
-    image = cv2.GaussianBlur(image * lamp[..., None] * tint, (0, 0),
-                             rng.uniform(0.3, 0.7))
-    image += rng.normal(0, rng.uniform(0.006, 0.02), image.shape)
+    tint = np.float32(rng.uniform(0.94, 1.06, (3, 1, 1)))
+    image = np.ascontiguousarray((image * lamp * tint).transpose(1, 2, 0))
+    image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 0.7))
+    image += rng.uniform(0.006, 0.02) * rng.standard_normal(image.shape, np.float32)
     return np.uint8(np.clip(image, 0, 1) * 255 + 0.5), mask
 
 
@@ -434,7 +441,7 @@ def make_demo_shapes(root: str | Path, seed: int = 0, train_images: int = 70,
     """
     root = Path(root)
     if root.exists():
-        raise FileExistsError(f'{root} exists already: remove it or name another folder')
+        raise FileExistsError(f'{root} exists already: remove it or name another')
     root.parent.mkdir(parents=True, exist_ok=True)
     palette = _palette()
     with tempfile.TemporaryDirectory(prefix=f'.{root.name}-', dir=root.parent) as work:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Sequence
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -11,6 +10,7 @@ from mmengine.utils import is_abs
 from mmseg.utils import get_classes, get_palette
 
 from mmwsfs.registry import DATASETS
+
 from .episode import Episode, EpisodeKey, draw_episode
 from .split_lists import FOLDS, fold_classes, read_split_list
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from typing import Iterator, Sized
+from collections.abc import Iterator, Sized
 
 from mmengine.dist import get_dist_info
 from torch.utils.data import Sampler

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Iterator, Sized
+from collections.abc import Iterator, Sized
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed

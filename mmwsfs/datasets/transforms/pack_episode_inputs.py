@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mmwsfs.registry import TRANSFORMS
 from mmwsfs.structures import FewShotDataSample
+
 from .load_label_map import VOID
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 from mmengine.evaluator import BaseMetric
@@ -52,11 +52,11 @@ class FewShotMetric(BaseMetric):
                     f"episode {sample['episode']}: the prediction is "
                     f'{tuple(prediction.shape)}, but the mask of '
                     f"'{sample['query_path']}' {tuple(truth.shape)}")
-            presence = sample['_presence_scores'].cpu() > 0.5
+            presence = sample['presence_scores'].cpu() > 0.5
             self.results.append(dict(
                 class_ids=sample['class_ids'],
                 areas=self._areas(truth, prediction, len(sample['class_ids'])),
-                exact=bool((presence == sample['_gt_presence'].cpu()).all())))
+                exact=bool((presence == sample['gt_presence'].cpu()).all())))
 
     def _areas(self, truth: Tensor, prediction: Tensor,
                way: int) -> list[tuple[int, int]]:

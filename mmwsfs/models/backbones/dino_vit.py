@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
+
 from .dino_checkpoint import check_state_dict, read_state_dict, to_mmpretrain_names
 
 

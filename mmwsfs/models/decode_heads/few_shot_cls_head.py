@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmwsfs.registry import MODELS
+
 from .loss_terms import LossTerms
 
 

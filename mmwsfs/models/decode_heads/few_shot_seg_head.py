@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmwsfs.registry import MODELS
+
 from .loss_terms import LossTerms
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +81,7 @@ class CorrelationBlock(nn.Module):
             nn.Conv2d(hidden, out_channels, 1, bias=False))
         self.ffn_norm = nn.GroupNorm(num_groups, out_channels)
 
-    def _attend(self, full: Tensor, pooled: Tensor, keep: Tensor) -> Tensor:
+    def _attend(self, full: Tensor, pooled: Tensor) -> Tensor:
         """Unscaled softmax attention of pooled tokens (T) to full ones (S)."""
         weight, bias = self.qkv.weight, self.qkv.bias
         q = F.conv2d(pooled, weight[:self.hidden], bias[:self.hidden])
@@ -90,23 +90,20 @@ class CorrelationBlock(nn.Module):
         k, v = kv.unflatten(1, (2, self.num_heads, -1)).unbind(1)
         # (B, heads, Q, T or S, D): one small attention for every query position.
         q, k, v = (x.permute(0, 1, 3, 4, 2) for x in (q, k, v))
-        logits = (q @ k.transpose(-1, -2)).masked_fill(
-            ~keep[:, None, None, None], float('-inf'))
-        out = logits.softmax(dim=-1) @ v
+        out = (q @ k.transpose(-1, -2)).softmax(dim=-1) @ v
         return out.permute(0, 1, 4, 2, 3).flatten(1, 2)
 
-    def forward(self, full: Tensor, pooled: Tensor, keep: Tensor) -> Tensor:
+    def forward(self, full: Tensor, pooled: Tensor) -> Tensor:
         """
         Args:
-            full: (B, C, Q, S).
-            pooled: (B, C, Q, T), ``full`` pooled over the support grid.
-            keep: (B, S) bool, the support tokens that may be attended to.
+            full: (B, C, Q, S), the support tokens that are attended to.
+            pooled: (B, C, Q, T), all support tokens pooled over their grid.
 
         Returns:
             Tensor: (B, O, Q, T).
         """
         y = self.attention_norm(
-            self.aggregate(self._attend(full, pooled, keep)) + self.shortcut(pooled))
+            self.aggregate(self._attend(full, pooled)) + self.shortcut(pooled))
         return self.ffn_norm(y + self.ffn(y))
 
 
@@ -173,26 +170,44 @@ class CorrelationTransformer(BaseModule):
             0, tokens.shape[:2])
         return torch.cat([tokens[:, :, :1], patches], dim=2)
 
-    def correlate(self, query: ViTFeatures,
-                  support: ViTFeatures) -> tuple[Tensor, Tensor]:
-        """Correlation tokens, and the same pooled for the first block.
+    def correlate(self, query: Tensor, support: Tensor,
+                  keep: Tensor) -> tuple[Tensor, Tensor]:
+        """Correlation tokens: those attended to, and all, pooled for the first block.
 
-        The pooled correlation is the correlation with the pooled *normalised*
-        support, so one batched product gives both.
+        Only the kept support tokens are correlated. The pooled correlation is that
+        with the pooled *normalised* support, so one batched product gives both.
+
+        Args:
+            query: (H*L, hw, D), normalised patches.
+            support: (H*L, D, 1 + s*s), normalised CLS and patches.
+            keep: (1 + s*s,) bool, with S true.
 
         Returns:
-            tuple: (B, H*L, hw, 1 + s*s) and (B, H*L, hw, 1 + (s/kernel)^2); channel
-            = head * L + block.
+            tuple: (H*L, hw, S) and (H*L, hw, 1 + (s/kernel)^2); channel =
+            head * L + block.
         """
-        q = self._split_heads(query.tokens[:, :, 1:])
-        s = self._split_heads(self._resize_support(support)).transpose(-1, -2)
-        pooled = pool_support(s, self.blocks[0].kernel)
-        correlation = q @ torch.cat([s, pooled], dim=-1)
-        return correlation.split([s.shape[-1], pooled.shape[-1]], dim=-1)
+        kept = support[..., keep]
+        pooled = pool_support(support, self.blocks[0].kernel)
+        correlation = query @ torch.cat([kept, pooled], dim=-1)
+        return correlation.split([kept.shape[-1], pooled.shape[-1]], dim=-1)
+
+    def _reduce(self, query: Tensor, support: Tensor, keeps: Sequence[Tensor]) -> Tensor:
+        """One pair through the blocks: (1, channels[-1], hw, 2)."""
+        full, pooled = (x.unsqueeze(0) for x in self.correlate(
+            query, support, keeps[0]))
+        for index, block in enumerate(self.blocks):
+            if index:
+                full = pooled[..., keeps[index]]
+                pooled = pool_support(pooled, block.kernel)
+            pooled = block(full, pooled)
+        return self.project(pooled)
 
     def forward(self, query: ViTFeatures, support: ViTFeatures,
                 support_mask: Tensor) -> tuple[Tensor, Tensor]:
         """
+        Pairs are taken one at a time: each keeps other support tokens, and the
+        correlation of one pair is as much as a processor's caches can make use of.
+
         Args:
             query, support: features of B images each.
             support_mask: (B, H, W), 0 outside the support object.
@@ -201,12 +216,13 @@ class CorrelationTransformer(BaseModule):
             tuple[Tensor, Tensor]: classification and segmentation token maps,
             (B, channels[-1], h, w) each, over the query's grid.
         """
-        full, pooled = self.correlate(query, support)
-        side = self.support_size
-        for index, block in enumerate(self.blocks):
-            if index:
-                full, pooled = pooled, pool_support(pooled, block.kernel)
-            pooled = block(full, pooled, kept_keys(support_mask, side))
-            side //= block.kernel
-        maps = self.project(pooled).unflatten(2, query.grid)
+        queries = self._split_heads(query.tokens[:, :, 1:])
+        supports = self._split_heads(self._resize_support(support)).transpose(-1, -2)
+        sides = [self.support_size]
+        for block in self.blocks[:-1]:
+            sides.append(sides[-1] // block.kernel)
+        keeps = zip(*(kept_keys(support_mask, side) for side in sides))
+        maps = torch.cat([
+            self._reduce(*pair) for pair in zip(queries, supports, keeps)])
+        maps = maps.unflatten(2, query.grid)
         return maps[..., 0], maps[..., 1]

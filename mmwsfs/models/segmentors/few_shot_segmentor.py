@@ -93,7 +93,7 @@ class FewShotSegmentor(BaseSegmentor):
         """
         if self.supervision == 'image':
             return self.labeler(support, support, size)
-        if any('_support_masks' not in sample for sample in data_samples):
+        if any('support_masks' not in sample for sample in data_samples):
             raise ValueError(
                 "supervision 'pixel' needs support masks, but the data carry none: "
                 'load them (with_masks=True and LoadLabelMap), or add a '

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
+
 from .few_shot_segmentor import FewShotSegmentor
 
 

@@ -1,0 +1,47 @@
+"""What the command lines of the tools share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import Config, DictAction
+from mmengine.device import get_device
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Work dir, config options, launcher; fold, way and shot."""
+    parser.add_argument(
+        '--work-dir', help='folder of logs and checkpoints; default: work_dirs/CONFIG')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, default={},
+        help='override settings of the config: key=value ...')
+    for name in ('fold', 'way', 'shot'):
+        parser.add_argument(
+            f'--{name}', type=int, help=f'the same as MMWSFS_{name.upper()}=...')
+    parser.add_argument(
+        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read the config with the command line's settings in it."""
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    for name in ('fold', 'way', 'shot'):
+        value = getattr(args, name)
+        if value is not None:
+            os.environ[f'MMWSFS_{name.upper()}'] = str(value)
+    cfg = Config.fromfile(args.config)
+    cfg.merge_from_dict(args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.launcher == 'pytorch' and get_device() == 'cpu':
+        # MMEngine binds a process to the GPU LOCAL_RANK; -1 binds it to none.
+        os.environ['LOCAL_RANK'] = '-1'
+        cfg.env_cfg.dist_cfg.backend = 'gloo'
+        cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel')
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
+    return cfg

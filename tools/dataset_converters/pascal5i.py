@@ -1,0 +1,118 @@
+"""Pascal-5i split lists: from published lists, or from the masks.
+
+    pascal5i.py OUT --lists DIR_OR_URL
+        copies trn/fold*.txt and val/fold*.txt from a folder, or from a URL under which
+        they lie, after checking them.
+    pascal5i.py OUT --masks VOC [--val-images FILE] [--min-area 2048]
+        makes lists from VOC/SegmentationClassAug: an image is listed for a class that
+        covers at least so many pixels of its mask. The published lists leave out small
+        objects by a rule that nobody wrote down; this is a documented stand-in, and
+        numbers measured with it do not compare with published ones.
+
+OUT is a folder such as data/splits/pascal5i. The counts are printed at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import urllib.request
+from pathlib import Path
+
+import mmcv
+import numpy as np
+
+from mmwsfs.datasets import Pascal5iDataset
+from mmwsfs.datasets.split_lists import FOLDS, fold_classes, read_split_list
+
+NUM_CLASSES = len(Pascal5iDataset.METAINFO['classes'])
+SPLITS = ('trn', 'val')
+
+
+def fetch_lists(source: str, out: Path) -> None:
+    """Copy the eight lists from a folder or URL."""
+    for split in SPLITS:
+        for fold in range(FOLDS):
+            name = f'{split}/fold{fold}.txt'
+            if '://' in source:
+                with urllib.request.urlopen(f'{source.rstrip("/")}/{name}') as reply:
+                    text = reply.read().decode()
+            else:
+                text = Path(source, name).read_text()
+            write_list(out / name, text.split())
+
+
+def lists_from_masks(voc: Path, out: Path, image_lists: dict[str, Path],
+                     min_area: int) -> None:
+    """List every image for the classes that cover ``min_area`` pixels of its mask.
+
+    Args:
+        voc: folder with ``SegmentationClassAug``.
+        out: where to write the lists.
+        image_lists: split -> file of image names, one a line.
+        min_area: pixels.
+    """
+    folder = voc / 'SegmentationClassAug'
+    for split, file in image_lists.items():
+        lines: dict[int, list[str]] = {fold: [] for fold in range(FOLDS)}
+        for name in file.read_text().split():
+            path = folder / f'{name}.png'
+            if not path.is_file():
+                raise SystemExit(f"'{file}' names '{name}', but '{path}' is missing")
+            label_map = mmcv.imread(str(path), flag='unchanged', backend='pillow')
+            areas = np.bincount(label_map.ravel(), minlength=256)
+            for fold in range(FOLDS):
+                lines[fold] += [
+                    f'{name}__{number:02d}'
+                    for number in fold_classes(fold, NUM_CLASSES)
+                    if areas[number] >= min_area]
+        for fold in range(FOLDS):
+            write_list(out / split / f'fold{fold}.txt', lines[fold])
+
+
+def write_list(path: Path, lines: list[str]) -> None:
+    """Write a list and check it by reading it back."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('\n'.join(lines) + '\n')
+    entries = read_split_list(path, NUM_CLASSES)
+    images = len({name for name, _ in entries})
+    print(f'{path}: {len(entries)} entries, {images} images, '
+          f'{len({number for _, number in entries})} classes')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('out', type=Path, help='folder for the lists')
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument('--lists', help='folder or URL of published lists')
+    source.add_argument(
+        '--masks', type=Path, help='VOCdevkit/VOC2012, to make lists from its masks')
+    parser.add_argument(
+        '--train-images', type=Path,
+        help='with --masks: file of training image names, one a line')
+    parser.add_argument(
+        '--val-images', type=Path,
+        help='with --masks: file of test image names; default: '
+        'VOC/ImageSets/Segmentation/val.txt, and all others train')
+    parser.add_argument('--min-area', type=int, default=2048, help='pixels')
+    args = parser.parse_args()
+    if args.lists:
+        fetch_lists(args.lists, args.out)
+        return
+    val = args.val_images or args.masks / 'ImageSets/Segmentation/val.txt'
+    if not val.is_file():
+        parser.error(f"'{val}' does not exist: name --val-images")
+    train = args.train_images
+    if train is None:
+        train = args.out / 'train_images.txt'
+        train.parent.mkdir(parents=True, exist_ok=True)
+        held_out = set(val.read_text().split())
+        train.write_text('\n'.join(sorted(
+            path.stem for path in (args.masks / 'SegmentationClassAug').glob('*.png')
+            if path.stem not in held_out)) + '\n')
+    lists_from_masks(
+        args.masks, args.out, {'trn': train, 'val': val}, args.min_area)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Test on several processes of one or more machines:
+#   tools/dist_test.sh CONFIG CHECKPOINT PROCESSES [arguments of test.py]
+# On machines without GPUs the processes speak gloo.
+set -euo pipefail
+
+CONFIG=$1
+CHECKPOINT=$2
+PROCESSES=$3
+
+PYTHONPATH="$(dirname "$0")/..:${PYTHONPATH:-}" \
+python -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$PROCESSES" \
+    "$(dirname "$0")/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "${@:4}"

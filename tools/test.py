@@ -1,0 +1,37 @@
+"""Test a checkpoint: a thin front to MMEngine's runner."""
+
+from __future__ import annotations
+
+import argparse
+
+from cli import add_common_arguments, load_config
+from mmengine.runner import Runner
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        '--show', action='store_true', help='show episodes in a window')
+    parser.add_argument('--show-dir', help='folder to which episodes are drawn')
+    parser.add_argument(
+        '--wait-time', type=float, default=2, help='seconds a window stays')
+    add_common_arguments(parser)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = parse_args()
+    cfg = load_config(args)
+    cfg.load_from = args.checkpoint
+    if args.show or args.show_dir:
+        cfg.default_hooks.visualization.update(
+            draw=True, show=args.show, wait_time=args.wait_time)
+        if args.show_dir:
+            cfg.visualizer.save_dir = args.show_dir
+    Runner.from_cfg(cfg).test()
+
+
+if __name__ == '__main__':
+    main()
