@@ -373,9 +373,9 @@ def _draw_image(rng: Generator, main: int, size: int) -> tuple[np.ndarray, np.nd
     light = np.float32([math.cos(direction), math.sin(direction)]) * rng.uniform(0.6, 1)
 
     plan = [(main, 0.10, 0.30)]
-    if rng.random() < 0.45:
-        plan.append((int(rng.choice(others)), 0.03, 0.07))
-    if rng.random() < 0.3:
+    if rng.random() < 0.25:
+        plan.append((int(rng.choice(others)), 0.04, 0.10))
+    if rng.random() < 0.5:
         plan.append((main, _MIN_AREA, 0.08))
     for rank, (number, low, high) in enumerate(plan):
         pose = _place(rng, number, low, high, size, mask)
@@ -416,8 +416,8 @@ def _palette() -> list[int]:
     return [channel(index, first) for index in range(256) for first in range(3)]
 
 
-def make_demo_shapes(root: str | Path, seed: int = 0, train_images: int = 70,
-                     val_images: int = 50, size: int = 280) -> None:
+def make_demo_shapes(root: str | Path, seed: int = 0, train_images: int = 80,
+                     val_images: int = 50, size: int = 256) -> None:
     """Write the dataset.
 
     Below ``root`` there are ``VOCdevkit/VOC2012/JPEGImages/<name>.jpg``,

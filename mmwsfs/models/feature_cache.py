@@ -37,6 +37,9 @@ class FeatureCache:
         Args:
             images: (B, 3, H, W), normalised.
             extract: the backbone's ``extract``.
+
+        Returns:
+            ViTFeatures: in half precision.
         """
         keys = [self._digest(image) for image in images]
         positions = {key: position for position, key in enumerate(keys)}
@@ -51,7 +54,7 @@ class FeatureCache:
                 batch[key] = found[index:index + 1].map(torch.clone)
         for key in positions:
             self._store(key, batch[key])
-        return ViTFeatures.cat([batch[key] for key in keys]).map(Tensor.float)
+        return ViTFeatures.cat([batch[key] for key in keys])
 
     @staticmethod
     def _digest(image: Tensor) -> bytes:

@@ -154,21 +154,17 @@ class CorrelationTransformer(BaseModule):
                 nn.GroupNorm(4, in_channels), nn.ReLU())))
 
     def _split_heads(self, tokens: Tensor) -> Tensor:
-        """(B, L, T, C) -> (B, H * L, T, D), L2-normalised per head."""
-        heads = F.normalize(tokens.unflatten(-1, (self.num_heads, -1)), dim=-1)
-        return heads.permute(0, 3, 1, 2, 4).flatten(1, 2)
+        """(L, T, C) -> (H * L, T, D), L2-normalised per head."""
+        heads = tokens.unflatten(-1, (self.num_heads, -1)).permute(2, 0, 1, 3)
+        return F.normalize(heads.flatten(0, 1), dim=-1)
 
-    def _resize_support(self, support: ViTFeatures) -> Tensor:
-        """Patch tokens to s x s (bilinear), CLS first: (B, L, 1 + s*s, C)."""
-        side = self.support_size
-        tokens = support.tokens
-        patches = tokens[:, :, 1:].flatten(0, 1).transpose(1, 2).unflatten(
-            -1, support.grid)
+    def _resize_support(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Patches to s x s (bilinear), CLS first: (L, 1 + hw, C) -> (L, 1 + s*s, C)."""
         patches = F.interpolate(
-            patches, (side, side), mode='bilinear', align_corners=True)
-        patches = patches.flatten(2).transpose(1, 2).unflatten(
-            0, tokens.shape[:2])
-        return torch.cat([tokens[:, :, :1], patches], dim=2)
+            tokens[:, 1:].transpose(1, 2).unflatten(-1, grid),
+            (self.support_size, self.support_size), mode='bilinear',
+            align_corners=True)
+        return torch.cat([tokens[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
 
     def correlate(self, query: Tensor, support: Tensor,
                   keep: Tensor) -> tuple[Tensor, Tensor]:
@@ -178,23 +174,24 @@ class CorrelationTransformer(BaseModule):
         with the pooled *normalised* support, so one batched product gives both.
 
         Args:
-            query: (H*L, hw, D), normalised patches.
-            support: (H*L, D, 1 + s*s), normalised CLS and patches.
+            query: (L, hw, C), patches.
+            support: (L, 1 + s*s, C), CLS and patches.
             keep: (1 + s*s,) bool, with S true.
 
         Returns:
             tuple: (H*L, hw, S) and (H*L, hw, 1 + (s/kernel)^2); channel =
             head * L + block.
         """
+        support = self._split_heads(support).transpose(-1, -2)
         kept = support[..., keep]
         pooled = pool_support(support, self.blocks[0].kernel)
-        correlation = query @ torch.cat([kept, pooled], dim=-1)
+        correlation = self._split_heads(query) @ torch.cat([kept, pooled], dim=-1)
         return correlation.split([kept.shape[-1], pooled.shape[-1]], dim=-1)
 
     def _reduce(self, query: Tensor, support: Tensor, keeps: Sequence[Tensor]) -> Tensor:
         """One pair through the blocks: (1, channels[-1], hw, 2)."""
-        full, pooled = (x.unsqueeze(0) for x in self.correlate(
-            query, support, keeps[0]))
+        full, pooled = (
+            x.unsqueeze(0) for x in self.correlate(query, support, keeps[0]))
         for index, block in enumerate(self.blocks):
             if index:
                 full = pooled[..., keeps[index]]
@@ -205,8 +202,8 @@ class CorrelationTransformer(BaseModule):
     def forward(self, query: ViTFeatures, support: ViTFeatures,
                 support_mask: Tensor) -> tuple[Tensor, Tensor]:
         """
-        Pairs are taken one at a time: each keeps other support tokens, and the
-        correlation of one pair is as much as a processor's caches can make use of.
+        Pairs are taken one at a time: each keeps other support tokens, and one pair's
+        correlation is as much as memory should hold at once.
 
         Args:
             query, support: features of B images each.
@@ -216,13 +213,13 @@ class CorrelationTransformer(BaseModule):
             tuple[Tensor, Tensor]: classification and segmentation token maps,
             (B, channels[-1], h, w) each, over the query's grid.
         """
-        queries = self._split_heads(query.tokens[:, :, 1:])
-        supports = self._split_heads(self._resize_support(support)).transpose(-1, -2)
         sides = [self.support_size]
         for block in self.blocks[:-1]:
             sides.append(sides[-1] // block.kernel)
         keeps = zip(*(kept_keys(support_mask, side) for side in sides))
         maps = torch.cat([
-            self._reduce(*pair) for pair in zip(queries, supports, keeps)])
+            self._reduce(q[:, 1:].float(),
+                         self._resize_support(s.float(), support.grid), keep)
+            for q, s, keep in zip(query.tokens, support.tokens, keeps)])
         maps = maps.unflatten(2, query.grid)
         return maps[..., 0], maps[..., 1]
