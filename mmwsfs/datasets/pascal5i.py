@@ -11,7 +11,7 @@ from mmseg.utils import get_classes, get_palette
 
 from mmwsfs.registry import DATASETS
 
-from .episode import Episode, EpisodeKey, draw_episode
+from .episode import Episode, EpisodeKey, draw_classes, draw_supports
 from .split_lists import FOLDS, fold_classes, read_split_list
 
 
@@ -193,14 +193,28 @@ class Pascal5iDataset(BaseDataset):
         return self.num_episodes or len(self.data_list)
 
     def draw(self, key: int | EpisodeKey) -> Episode:
-        """The episode of a key, or of number j: (query entry j, seed j)."""
+        """The episode of a key, or of number j: (query entry j, seed j).
+
+        A key that asks for an absent class gets the query's own where the query shows
+        every class of the split.
+        """
         self.full_init()
-        if not isinstance(key, tuple):
+        if not isinstance(key, EpisodeKey):
             key = EpisodeKey(key % len(self.data_list), key)
-        entry = self.data_list[key[0]]
-        return draw_episode(
-            entry['name'], entry['class_id'], self.images_of, self.way, self.shot,
-            np.random.RandomState(key[1]))
+        entry = self.data_list[key.query]
+        rng = np.random.RandomState(key.seed)
+        absent = [
+            number for number in self.class_ids
+            if number not in self.labels_of[entry['name']]]
+        if key.present is None:
+            classes = draw_classes(entry['class_id'], self.class_ids, self.way, rng)
+        elif key.present or not absent:
+            classes = (entry['class_id'], )
+        else:
+            classes = (int(rng.choice(absent)), )
+        supports = draw_supports(
+            entry['name'], classes, self.images_of, self.shot, rng)
+        return Episode(entry['name'], supports, classes)
 
     def _image(self, name: str) -> dict:
         info = dict(
@@ -215,7 +229,7 @@ class Pascal5iDataset(BaseDataset):
     def _describe(self, key: int | EpisodeKey, episode: Episode) -> dict:
         labels = self.labels_of[episode.query]
         return dict(
-            episode=key[1] if isinstance(key, tuple) else key,
+            episode=key.seed if isinstance(key, EpisodeKey) else key,
             query=self._image(episode.query),
             supports=[
                 [self._image(name) for name in names] for names in episode.supports],

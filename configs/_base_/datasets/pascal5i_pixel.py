@@ -4,15 +4,15 @@ _base_ = './pascal5i_image.py'
 train_pipeline = [
     dict(
         type='EpisodeTransform',
-        query=[{{_base_.load_image}}, {{_base_.load_mask}}, {{_base_.resize}}],
-        support=[{{_base_.load_image}}, {{_base_.load_mask}}, {{_base_.resize}}]),
+        query=[_base_.load_image, _base_.load_mask, _base_.resize],
+        support=[_base_.load_image, _base_.load_mask, _base_.resize]),
     dict(type='PackEpisodeInputs'),
 ]
 test_pipeline = [
     dict(
         type='EpisodeTransform',
-        query=[{{_base_.load_image}}, {{_base_.resize}}, {{_base_.load_mask}}],
-        support=[{{_base_.load_image}}, {{_base_.load_mask}}, {{_base_.resize}}]),
+        query=[_base_.load_image, _base_.resize, _base_.load_mask],
+        support=[_base_.load_image, _base_.load_mask, _base_.resize]),
     dict(type='PackEpisodeInputs'),
 ]
 

