@@ -18,7 +18,7 @@ _TITLE_HEIGHT = 18
 
 
 def overlay(image: np.ndarray, label_map: np.ndarray | None) -> np.ndarray:
-    """Paint a label map over an image.
+    """Show a label map on an image: regions outlined, background darkened.
 
     Args:
         image: (H, W, 3) uint8, RGB.
@@ -26,23 +26,22 @@ def overlay(image: np.ndarray, label_map: np.ndarray | None) -> np.ndarray:
             the image. None leaves the image as it is.
 
     Returns:
-        np.ndarray: (H, W, 3) uint8, with the regions' contours drawn.
+        np.ndarray: (H, W, 3) uint8, the same size as the image.
     """
     if label_map is None:
         return image
     label_map = cv2.resize(
         label_map.astype(np.uint8), image.shape[1::-1],
         interpolation=cv2.INTER_NEAREST)
-    painted = image.copy()
+    painted = (0.35 * image).astype(np.uint8)
     for label in np.unique(label_map[label_map > 0]):
         colour = np.array([128] * 3) if label == VOID else WAY_COLOURS[
             (label - 1) % len(WAY_COLOURS)]
         region = label_map == label
-        painted[region] = (0.5 * image[region] + 0.5 * colour).astype(np.uint8)
+        painted[region] = (0.8 * image[region] + 0.2 * colour).astype(np.uint8)
         contours, _ = cv2.findContours(
-            region.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        painted = cv2.drawContours(
-            np.ascontiguousarray(painted), contours, -1, colour.tolist(), 1)
+            region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        painted = cv2.drawContours(painted, contours, -1, colour.tolist(), 2)
     return painted
 
 

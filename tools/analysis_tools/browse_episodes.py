@@ -51,9 +51,10 @@ def main() -> None:
         key: EpisodeKey = next(keys)
         item = dataset[key]
         sample = item['data_samples']
+        supports = item['inputs']['support']
         picture = visualizer.draw_episode(
             to_rgb(item['inputs']['query']),
-            [[to_rgb(image) for image in images] for images in item['inputs']['support']],
+            [[to_rgb(image) for image in images] for images in supports],
             [dataset.metainfo['classes'][i - 1] for i in sample.class_ids],
             support_masks=(
                 sample.support_masks.numpy() if 'support_masks' in sample else None),

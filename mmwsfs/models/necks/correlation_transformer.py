@@ -188,7 +188,8 @@ class CorrelationTransformer(BaseModule):
         correlation = self._split_heads(query) @ torch.cat([kept, pooled], dim=-1)
         return correlation.split([kept.shape[-1], pooled.shape[-1]], dim=-1)
 
-    def _reduce(self, query: Tensor, support: Tensor, keeps: Sequence[Tensor]) -> Tensor:
+    def _reduce(self, query: Tensor, support: Tensor,
+                keeps: Sequence[Tensor]) -> Tensor:
         """One pair through the blocks: (1, channels[-1], hw, 2)."""
         full, pooled = (
             x.unsqueeze(0) for x in self.correlate(query, support, keeps[0]))
