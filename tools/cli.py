@@ -39,7 +39,8 @@ def load_config(args: argparse.Namespace) -> Config:
         # MMEngine binds a process to the GPU LOCAL_RANK; -1 binds it to none.
         os.environ['LOCAL_RANK'] = '-1'
         cfg.env_cfg.dist_cfg.backend = 'gloo'
-        cfg.model_wrapper_cfg = dict(type='MMDistributedDataParallel')
+        cfg.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel', device_ids=None)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:

@@ -54,7 +54,8 @@ class FeatureCache:
                 batch[key] = found[index:index + 1].map(torch.clone)
         for key in positions:
             self._store(key, batch[key])
-        return ViTFeatures.cat([batch[key] for key in keys])
+        with torch.autocast(images.device.type, enabled=False):  # half stays half
+            return ViTFeatures.cat([batch[key] for key in keys])
 
     @staticmethod
     def _digest(image: Tensor) -> bytes:

@@ -33,7 +33,7 @@ def overlay(image: np.ndarray, label_map: np.ndarray | None) -> np.ndarray:
     label_map = cv2.resize(
         label_map.astype(np.uint8), image.shape[1::-1],
         interpolation=cv2.INTER_NEAREST)
-    painted = (0.35 * image).astype(np.uint8)
+    painted = np.ascontiguousarray(0.35 * image, dtype=np.uint8)
     for label in np.unique(label_map[label_map > 0]):
         colour = np.array([128] * 3) if label == VOID else WAY_COLOURS[
             (label - 1) % len(WAY_COLOURS)]

@@ -91,7 +91,7 @@ class FewShotMetric(BaseMetric):
         metrics = dict(
             exact_ratio=100 * sum(r['exact'] for r in results) / len(results),
             mIoU=sum(ious.values()) / len(ious) if ious else 0.0,
-            episodes=len(results))
+            episodes=float(len(results)))  # MMEngine's JSON log drops integers
         self._log_table(metrics, ious)
         return {**metrics, **{f'IoU.{name}': iou for name, iou in ious.items()}}
 
@@ -102,6 +102,6 @@ class FewShotMetric(BaseMetric):
         table.add_row(['mean', f"{metrics['mIoU']:.2f}"])
         meta = self.dataset_meta
         MMLogger.get_current_instance().info(
-            f"{metrics['episodes']} episodes, fold {meta['fold']}, {meta['way']}-way "
+            f"{metrics['episodes']:.0f} episodes, fold {meta['fold']}, {meta['way']}-way "
             f"{meta['shot']}-shot, void as {self.void}; exact ratio "
             f"{metrics['exact_ratio']:.2f}\n{table}")

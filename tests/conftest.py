@@ -1,0 +1,183 @@
+"""Fixtures that the tests share: real data, a tiny dataset, a tiny model."""
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from PIL import Image
+
+from mmwsfs.datasets import Pascal5iDataset
+
+SHARED_DATA = Path(__file__).parents[2] / 'shared/data'
+# (height, width) of the three images of a class.
+SIZES = ((40, 50), (50, 40), (45, 45))
+
+
+@pytest.fixture(autouse=True)
+def default_scope() -> Iterator[None]:
+    """Every test starts, and leaves the next one, with the scope of mmwsfs."""
+    with DefaultScope.overwrite_default_scope('mmwsfs'):
+        yield
+
+
+@pytest.fixture(scope='session')
+def shared_data() -> Path:
+    """Real images and the published lists; see the folder's design notes."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the folder 'shared/data' beside the repository is absent")
+    return SHARED_DATA
+
+
+def _mask(number: int, other: int | None, size: tuple[int, int]) -> np.ndarray:
+    """An object of 20x24 pixels within a rim of void, and perhaps a small one."""
+    mask = np.zeros(size, np.uint8)
+    mask[5:27, 5:31] = 255
+    mask[6:26, 6:30] = number
+    if other:
+        mask[28:38, 8:20] = other
+    return mask
+
+
+@pytest.fixture(scope='session')
+def tiny_voc_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What ``tiny_voc`` is a copy of: read only."""
+    root = tmp_path_factory.mktemp('tiny_voc')
+    images = root / 'VOCdevkit/VOC2012/JPEGImages'
+    masks = root / 'VOCdevkit/VOC2012/SegmentationClassAug'
+    images.mkdir(parents=True)
+    masks.mkdir()
+    rng = np.random.default_rng(0)
+    palette = [0, 0, 0, *rng.integers(0, 256, 3 * 255).tolist()]
+    for split in ('trn', 'val'):
+        lists = root / 'splits/tiny' / split
+        lists.mkdir(parents=True)
+        for fold in range(4):
+            lines = []
+            for number in range(5 * fold + 1, 5 * fold + 6):
+                for index, size in enumerate(SIZES):
+                    name = f'{split}_{number:02d}_{index}'
+                    other = None
+                    if index == 0:  # shows the next class of the fold as well
+                        other = 5 * fold + number % 5 + 1
+                    pixels = rng.integers(0, 256, (6, 6, 3), np.uint8)
+                    Image.fromarray(pixels).resize(size[::-1]).save(
+                        images / f'{name}.jpg', quality=90)
+                    label = Image.fromarray(_mask(number, other, size))
+                    label.putpalette(palette)
+                    label.save(masks / f'{name}.png')
+                    lines += [f'{name}__{n:02d}\n' for n in (number, other) if n]
+            (lists / f'fold{fold}.txt').write_text(''.join(lines))
+    return root
+
+
+@pytest.fixture
+def tiny_voc(tiny_voc_template: Path, tmp_path: Path) -> Path:
+    """20 classes of 3 + 3 images of about 40x50 pixels, in the layout of VOC.
+
+    The first image of each class shows a second, smaller object of the fold. The
+    lists are ``splits/tiny``; the test may spoil whatever it likes.
+    """
+    return Path(shutil.copytree(tiny_voc_template, tmp_path / 'tiny_voc'))
+
+
+@pytest.fixture
+def tiny_dataset(tiny_voc: Path) -> Callable[..., Pascal5iDataset]:
+    """Makes a ``Pascal5iDataset`` on ``tiny_voc``: fold 0, val, if not told other."""
+    def build(**kwargs) -> Pascal5iDataset:
+        settings = dict(
+            data_root=str(tiny_voc), lists='splits/tiny', fold=0, split='val')
+        return Pascal5iDataset(**{**settings, **kwargs})
+    return build
+
+
+@pytest.fixture
+def make_pipeline() -> Callable[..., list[dict]]:
+    """Makes an episode pipeline as the configs have it, for a small image size."""
+    def build(query_mask: bool = False, support_mask: bool = False,
+              size: int = 32) -> list[dict]:
+        load = dict(type='LoadImageFromFile', imdecode_backend='pillow')
+        resize = dict(type='Resize', scale=(size, size), backend='pillow')
+        mask = dict(type='LoadLabelMap')
+        return [
+            dict(
+                type='EpisodeTransform',
+                query=[load, resize] + [mask] * query_mask,
+                support=[load] + [mask] * support_mask + [resize]),
+            dict(type='PackEpisodeInputs'),
+        ]
+    return build
+
+
+@pytest.fixture
+def tiny_model() -> dict:
+    """Config of a ``FewShotSegmentor`` with random weights for 32x32 images."""
+    return dict(
+        type='FewShotSegmentor',
+        data_preprocessor=dict(
+            type='FewShotDataPreProcessor',
+            mean=[123.675, 116.28, 103.53],
+            std=[58.395, 57.12, 57.375]),
+        backbone=dict(
+            type='DINOVisionTransformer',
+            arch=dict(embed_dims=16, num_layers=2, num_heads=2,
+                      feedforward_channels=32),
+            img_size=32,
+            patch_size=8),
+        neck=dict(
+            type='CorrelationTransformer',
+            num_layers=2,
+            num_heads=2,
+            support_size=4,
+            channels=(16, 16),
+            kernels=(2, 2)),
+        cls_head=dict(type='FewShotClsHead', in_channels=16),
+        seg_head=dict(type='FewShotSegHead', in_channels=16),
+        labeler=dict(type='AttentionLabeler', adaptive=0.5))
+
+
+@pytest.fixture
+def tiny_config(tiny_voc: Path, tiny_model: dict, tmp_path: Path,
+                make_pipeline: Callable[..., list[dict]]) -> Config:
+    """Trains ``tiny_model`` on ``tiny_voc`` from image-level labels for two steps."""
+    source = dict(
+        type='Pascal5iDataset', data_root=str(tiny_voc), lists='splits/tiny', fold=0)
+    return Config(dict(
+        default_scope='mmwsfs',
+        experiment_name=tmp_path.name,
+        work_dir=str(tmp_path / 'work'),
+        log_level='WARNING',
+        randomness=dict(seed=3),
+        model=tiny_model,
+        train_dataloader=dict(
+            batch_size=4,
+            num_workers=0,
+            sampler=dict(type='TrainEpisodeSampler'),
+            dataset=dict(
+                **source, split='trn', with_masks=False, pipeline=make_pipeline())),
+        test_dataloader=dict(
+            batch_size=2,
+            num_workers=0,
+            sampler=dict(type='EvalEpisodeSampler'),
+            dataset=dict(
+                **source, split='val', num_episodes=5,
+                pipeline=make_pipeline(query_mask=True))),
+        test_evaluator=dict(type='FewShotMetric'),
+        optim_wrapper=dict(
+            type='OptimWrapper',
+            constructor='TrainableOptimWrapperConstructor',
+            optimizer=dict(type='Adam', lr=1e-3)),
+        train_cfg=dict(type='IterBasedTrainLoop', max_iters=2),
+        test_cfg=dict(type='TestLoop'),
+        default_hooks=dict(
+            logger=dict(type='LoggerHook', interval=1, log_metric_by_epoch=False),
+            checkpoint=None,
+            visualization=dict(type='FewShotVisualizationHook')),
+        custom_hooks=[dict(type='PseudoLabelHook')],
+        visualizer=dict(
+            type='EpisodeVisualizer', vis_backends=[dict(type='LocalVisBackend')]),
+        log_processor=dict(by_epoch=False)))

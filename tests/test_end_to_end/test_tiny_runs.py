@@ -1,0 +1,131 @@
+"""Training and testing through the tools, with a tiny backbone on made images."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from tool_runs import MMSEG_TOOLS, REPOSITORY, environment, read_metrics
+
+from mmwsfs.datasets.demo_shapes import make_demo_shapes
+
+CONFIG = """
+_base_ = '{repository}/configs/wsfs/vit-s_demo_1shot.py'
+model = dict(
+    backbone=dict(
+        _delete_=True, type='DINOVisionTransformer', patch_size=14, img_size=56,
+        arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)),
+    neck=dict(num_layers=2, num_heads=3))
+train_dataloader = dict(batch_size=4)
+test_dataloader = dict(batch_size=3, dataset=dict(num_episodes=10))
+val_dataloader = dict(dataset=dict(num_episodes=4))
+train_cfg = dict(max_iters=4, val_interval=4)
+default_hooks = dict(
+    logger=dict(interval=1), checkpoint=dict(interval=2, max_keep_ckpts=5))
+"""
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory) -> tuple[Path, Path]:
+    """A config of the demo made tiny, and the root of its data."""
+    folder = tmp_path_factory.mktemp('tiny')
+    make_demo_shapes(folder / 'demo_shapes', train_images=10, val_images=20, size=96)
+    config = folder / 'tiny.py'
+    config.write_text(CONFIG.format(repository=REPOSITORY))
+    return config, folder
+
+
+@pytest.fixture
+def trained(tiny, run_tool, monkeypatch, tmp_path_factory) -> Path:
+    """Work dir of an uninterrupted run of 4 iterations."""
+    config, data_root = tiny
+    monkeypatch.setenv('MMWSFS_DATA_ROOT', str(data_root))
+    work_dir = data_root / 'whole'
+    if not work_dir.exists():
+        run_tool('tools/train.py', config, '--work-dir', work_dir)
+    return work_dir
+
+
+def weights(work_dir: Path, iteration: int) -> dict[str, torch.Tensor]:
+    path = work_dir / f'iter_{iteration}.pth'
+    return torch.load(path, weights_only=False)['state_dict']
+
+
+def assert_same(first: dict, second: dict, **tolerance) -> None:
+    assert first.keys() == second.keys()
+    for name in first:
+        torch.testing.assert_close(first[name], second[name], **tolerance)
+
+
+def test_training_changes_all_but_the_backbone(trained):
+    before, after = weights(trained, 2), weights(trained, 4)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert not any(name.startswith('backbone.') for name in changed)
+    assert any(name.startswith('neck.') for name in changed)
+    assert any(name.startswith('cls_head.') for name in changed)
+    assert any(name.startswith('seg_head.') for name in changed)
+
+
+def test_resumed_run_equals_the_uninterrupted_one(trained, tiny, run_tool, tmp_path):
+    arguments = (tiny[0], '--work-dir', tmp_path)
+    run_tool('tools/train.py', *arguments, '--cfg-options', 'train_cfg.max_iters=2')
+    assert not (tmp_path / 'iter_4.pth').exists()
+    run_tool('tools/train.py', *arguments, '--resume')
+    assert_same(weights(tmp_path, 4), weights(trained, 4), rtol=0, atol=0)
+
+
+def test_amp_trains_on_a_cpu(trained, tiny, run_tool, tmp_path):
+    run_tool('tools/train.py', tiny[0], '--work-dir', tmp_path, '--amp',
+             '--cfg-options', 'train_cfg.max_iters=2')
+    amp, full = weights(tmp_path, 2), weights(trained, 2)
+    assert all(value.isfinite().all() for value in amp.values())
+    name = 'neck.blocks.0.qkv.weight'
+    assert not torch.equal(amp[name], full[name])  # it ran in another precision
+    torch.testing.assert_close(amp[name], full[name], rtol=0, atol=1e-2)
+
+
+def test_two_processes_equal_one(trained, tiny, run_tool, tmp_path):
+    """The same global batches give the same weights; the same episodes, numbers."""
+    env = environment(PORT=29517)
+    subprocess.run(
+        ['bash', 'tools/dist_train.sh', tiny[0], '2', '--work-dir', tmp_path,
+         '--cfg-options', 'train_dataloader.batch_size=2'],
+        check=True, env=env, cwd=REPOSITORY, timeout=300)
+    assert_same(weights(tmp_path, 4), weights(trained, 4), rtol=1e-3, atol=1e-4)
+
+    checkpoint = trained / 'iter_4.pth'
+    subprocess.run(
+        ['bash', 'tools/dist_test.sh', tiny[0], checkpoint, '2', '--work-dir',
+         tmp_path / 'test2'],
+        check=True, env=env, cwd=REPOSITORY, timeout=300)
+    run_tool('tools/test.py', tiny[0], checkpoint, '--work-dir', tmp_path / 'test1')
+    assert _scores(tmp_path / 'test2') == _scores(tmp_path / 'test1')
+
+
+def _scores(work_dir: Path) -> dict[str, float]:
+    return {key: value for key, value in read_metrics(work_dir).items()
+            if 'time' not in key}
+
+
+def test_batch_size_and_tool_do_not_change_the_numbers(
+        trained, tiny, run_tool, tmp_path):
+    """mmseg's own test.py gives what ours gives, and so does another batch size."""
+    checkpoint = trained / 'iter_4.pth'
+    run_tool('tools/test.py', tiny[0], checkpoint, '--work-dir', tmp_path / 'ours')
+    run_tool(MMSEG_TOOLS / 'test.py', tiny[0], checkpoint, '--work-dir',
+             tmp_path / 'mmseg', '--cfg-options', 'test_dataloader.batch_size=1')
+    assert _scores(tmp_path / 'ours') == _scores(tmp_path / 'mmseg')
+    assert _scores(tmp_path / 'ours')['episodes'] == 10
+
+
+def test_way_and_shot_switches_and_show_dir(trained, tiny, run_tool, tmp_path):
+    run_tool('tools/test.py', tiny[0], trained / 'iter_4.pth', '--way', '2', '--shot',
+             '3', '--fold', '1', '--work-dir', tmp_path, '--show-dir',
+             tmp_path / 'shown', '--cfg-options',
+             'default_hooks.visualization.interval=5')
+    scores = _scores(tmp_path)
+    assert any(name.startswith('IoU.scaly_fish') for name in scores) or 'mIoU' in scores
+    assert len(list((tmp_path / 'shown').rglob('episode_*.png'))) == 2

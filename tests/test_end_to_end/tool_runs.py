@@ -1,0 +1,52 @@
+"""Running the command line tools inside the test process."""
+
+from __future__ import annotations
+
+import json
+import os
+import runpy
+import sys
+from pathlib import Path
+
+import mmseg
+import pytest
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import DefaultScope
+from mmseg.visualization import SegLocalVisualizer
+
+from mmwsfs.visualization import EpisodeVisualizer
+
+REPOSITORY = Path(__file__).parents[2]
+MMSEG_TOOLS = Path(mmseg.__file__).parent / '.mim/tools'
+
+
+@pytest.fixture
+def run_tool(monkeypatch):
+    """Call ``run_tool('tools/train.py', *arguments)``; paths are the repository's."""
+    monkeypatch.chdir(REPOSITORY)
+    for name in ('FOLD', 'WAY', 'SHOT', 'SPLITS'):
+        # Registered, so that what the tools set is undone after the test.
+        monkeypatch.setenv(f'MMWSFS_{name}', '')
+        monkeypatch.delenv(f'MMWSFS_{name}')
+    monkeypatch.setenv('LOCAL_RANK', '0')
+
+    def run(tool: str | Path, *arguments) -> None:
+        monkeypatch.setattr(sys, 'argv', [str(tool), *map(str, arguments)])
+        monkeypatch.syspath_prepend(str(Path(tool).resolve().parent))
+        for named in (DefaultScope, EpisodeVisualizer, MessageHub, MMLogger,
+                      SegLocalVisualizer):
+            named._instance_dict.clear()  # a process of its own would have none
+        runpy.run_path(str(tool), run_name='__main__')
+
+    return run
+
+
+def read_metrics(work_dir: Path) -> dict:
+    """The metrics that MMEngine dumped at the end of the last test in a work dir."""
+    folder = max(path for path in work_dir.iterdir() if path.name[:2] == '20')
+    return json.loads((folder / f'{folder.name}.json').read_text().splitlines()[-1])
+
+
+def environment(**variables) -> dict[str, str]:
+    """This environment with more variables, for a process of its own."""
+    return {**os.environ, **{key: str(value) for key, value in variables.items()}}

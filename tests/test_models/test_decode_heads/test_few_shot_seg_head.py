@@ -1,0 +1,76 @@
+"""FewShotSegHead against section 5 of the method."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmwsfs.models.decode_heads import FewShotSegHead
+
+
+def bilinear(x, size):
+    """align_corners=True: output i reads position i * (in - 1) / (out - 1)."""
+    for axis, out in ((2, size[0]), (3, size[1])):
+        length = x.shape[axis]
+        lines = []
+        for i in range(out):
+            position = i * (length - 1) / (out - 1)
+            low = min(int(position), length - 2)
+            lines.append(
+                (1 - position + low) * x.select(axis, low)
+                + (position - low) * x.select(axis, low + 1))
+        x = torch.stack(lines, dim=axis)
+    return x
+
+
+def naive_head(head, x, size):
+    weights = iter(head.state_dict().values())
+
+    def conv3x3(x):
+        return F.conv2d(x, next(weights), next(weights), padding=1)
+
+    x = conv3x3(x).relu()
+    x = conv3x3(x).relu()
+    x = bilinear(x, (2 * x.shape[2], 2 * x.shape[3]))
+    x = conv3x3(x).relu()
+    x = conv3x3(x)
+    assert next(weights, None) is None
+    return bilinear(x, size)
+
+
+@pytest.mark.parametrize('grid, size', [((5, 5), (40, 40)), ((4, 7), (33, 50))])
+@torch.no_grad()
+def test_logits(grid, size):
+    """At the size asked for, whatever its ratio to the grid."""
+    head = FewShotSegHead(in_channels=16)
+    x = torch.randn(2, 16, *grid)
+    found = head(x, size)
+    assert found.shape == (2, 2, *size)
+    torch.testing.assert_close(found, naive_head(head, x, size), rtol=0, atol=1e-5)
+    assert found.std() > 0.01
+
+
+def test_layers():
+    """128 -> 128 -> 64 -> 64 -> 2, all 3x3."""
+    shapes = [
+        tuple(p.shape) for p in FewShotSegHead().parameters() if p.ndim == 4]
+    assert shapes == [(128, 128, 3, 3), (64, 128, 3, 3), (64, 64, 3, 3), (2, 64, 3, 3)]
+
+
+def test_loss_is_the_negative_log_likelihood():
+    """Section 8: weight 1, mean over all pixels of the target's size."""
+    head = FewShotSegHead(in_channels=4)
+    x = torch.randn(2, 4, 3, 3, requires_grad=True)
+    target = torch.rand(2, 9, 7) > 0.5
+    losses = head.loss(x, target)
+    logits = head(x, (9, 7))
+    total = 0
+    for image in range(2):
+        for row in range(9):
+            for column in range(7):
+                pixel = logits[image, :, row, column]
+                wanted = pixel[1] if target[image, row, column] else pixel[0]
+                total = total - torch.log(wanted.exp() / pixel.exp().sum())
+    assert list(losses) == ['seg.loss_ce']
+    torch.testing.assert_close(losses['seg.loss_ce'], total / (2 * 9 * 7))
+    losses['seg.loss_ce'].backward()
+    assert x.grad.abs().sum() > 0

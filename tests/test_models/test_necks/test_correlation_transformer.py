@@ -1,0 +1,293 @@
+"""CorrelationTransformer against sections 3 and 4 of the method in the naive order.
+
+The reference below correlates with every support token, convolves at full size and
+pools afterwards, and masks logits with -inf, in float64.
+"""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from mmwsfs.models.necks import CorrelationTransformer
+from mmwsfs.structures import ViTFeatures
+
+LAYERS, HEADS, HEAD_WIDTH = 3, 2, 5
+ATTENTION_HEADS, GROUPS = 8, 4
+
+
+def bilinear_matrix(size_in, size_out):
+    """Output i reads position i * (in - 1) / (out - 1): align_corners=True."""
+    matrix = torch.zeros(size_out, size_in, dtype=torch.float64)
+    for i in range(size_out):
+        position = i * (size_in - 1) / (size_out - 1)
+        low = min(int(position), size_in - 2)
+        matrix[i, low] = 1 - (position - low)
+        matrix[i, low + 1] = position - low
+    return matrix
+
+
+def naive_pool(x, kernel):
+    """Average k x k windows of the support grid, the last axis; CLS stays."""
+    side = int((x.shape[-1] - 1)**0.5)
+    assert side * side + 1 == x.shape[-1]
+    columns = [x[..., 0]]
+    for top in range(0, side, kernel):
+        for left in range(0, side, kernel):
+            window = [
+                x[..., 1 + row * side + column]
+                for row in range(top, top + kernel)
+                for column in range(left, left + kernel)]
+            columns.append(sum(window) / len(window))
+    return torch.stack(columns, dim=-1)
+
+
+def naive_group_norm(x, weight, bias):
+    """(C, Q, S): every group has its own mean and (biased) variance."""
+    parts = []
+    for group in x.chunk(GROUPS):
+        mean = group.mean()
+        variance = ((group - mean)**2).mean()
+        parts.append((group - mean) / (variance + 1e-5).sqrt())
+    return torch.cat(parts) * weight[:, None, None] + bias[:, None, None]
+
+
+def conv(x, weight, bias=None):
+    """1x1 convolution of (C, Q, S)."""
+    y = torch.einsum('oc,cqs->oqs', weight[:, :, 0, 0], x)
+    return y if bias is None else y + bias[:, None, None]
+
+
+def naive_correlation(query, support, grid, size):
+    """Section 3 for one pair: (L, 1 + hw, C) each -> (H * L, hw, 1 + s*s)."""
+    rows, columns = bilinear_matrix(grid[0], size), bilinear_matrix(grid[1], size)
+    channels = [None] * (LAYERS * HEADS)
+    for layer in range(LAYERS):
+        patches = support[layer, 1:].reshape(*grid, -1)
+        patches = torch.einsum('ia,jb,abc->ijc', rows, columns, patches)
+        tokens = torch.cat([support[layer, :1], patches.reshape(size * size, -1)])
+        for head in range(HEADS):
+            part = slice(head * HEAD_WIDTH, (head + 1) * HEAD_WIDTH)
+            q, s = query[layer, 1:, part], tokens[:, part]
+            q = q / (q**2).sum(dim=-1, keepdim=True).sqrt()
+            s = s / (s**2).sum(dim=-1, keepdim=True).sqrt()
+            channels[head * LAYERS + layer] = q @ s.T
+    return torch.stack(channels)
+
+
+def naive_block(x, mask, p, prefix, kernel):
+    """Section 4, one block: (C, Q, 1 + s*s) -> (O, Q, 1 + (s/k)^2)."""
+    side = int((x.shape[-1] - 1)**0.5)
+    resized = F.interpolate(
+        mask[None, None].float(), (side, side), mode='bilinear', align_corners=True)
+    masked_out = torch.cat([torch.tensor([False]), resized.flatten() == 0])
+
+    def get(name):
+        return p[f'{prefix}.{name}']
+
+    qkv = conv(x, get('qkv.weight'), get('qkv.bias'))
+    hidden = len(qkv) // 3
+    q, k, v = qkv[:hidden], qkv[hidden:2 * hidden], qkv[2 * hidden:]
+    q = naive_pool(q, kernel)
+    width = hidden // ATTENTION_HEADS
+    outputs = []
+    for head in range(ATTENTION_HEADS):
+        part = slice(head * width, (head + 1) * width)
+        logits = torch.einsum('cqt,cqs->qts', q[part], k[part])
+        logits = logits.masked_fill(masked_out, float('-inf'))
+        outputs.append(torch.einsum('qts,cqs->cqt', logits.softmax(dim=-1), v[part]))
+    y = naive_group_norm(
+        torch.cat(outputs), get('aggregate.0.weight'), get('aggregate.0.bias')).relu()
+    y = conv(y, get('aggregate.2.weight'))
+    y = naive_group_norm(y, get('aggregate.3.weight'), get('aggregate.3.bias')).relu()
+    shortcut = naive_pool(conv(x, get('shortcut.0.weight')), kernel)
+    shortcut = naive_group_norm(
+        shortcut, get('shortcut.1.weight'), get('shortcut.1.bias')).relu()
+    y = naive_group_norm(
+        y + shortcut, get('attention_norm.weight'), get('attention_norm.bias'))
+    z = conv(y, get('ffn.0.weight'))
+    z = naive_group_norm(z, get('ffn.1.weight'), get('ffn.1.bias')).relu()
+    z = conv(z, get('ffn.3.weight'))
+    return naive_group_norm(y + z, get('ffn_norm.weight'), get('ffn_norm.bias'))
+
+
+def naive_neck(query, support, masks, p, size, kernels):
+    """(B, O, h, w) classification and segmentation maps, pair by pair."""
+    cls_maps, seg_maps = [], []
+    for index, mask in enumerate(masks):
+        x = naive_correlation(
+            query.tokens[index].double(), support.tokens[index].double(),
+            support.grid, size)
+        for number, kernel in enumerate(kernels):
+            x = naive_block(x, mask, p, f'blocks.{number}', kernel)
+        for first in (0, 3):
+            x = conv(x, p[f'project.{first}.weight'], p[f'project.{first}.bias'])
+            x = naive_group_norm(
+                x, p[f'project.{first + 1}.weight'],
+                p[f'project.{first + 1}.bias']).relu()
+        cls_maps.append(x[:, :, 0].reshape(-1, *query.grid))
+        seg_maps.append(x[:, :, 1].reshape(-1, *query.grid))
+    return torch.stack(cls_maps), torch.stack(seg_maps)
+
+
+def random_features(batch, grid):
+    shape = (batch, LAYERS, 1 + grid[0] * grid[1], HEADS * HEAD_WIDTH)
+    unused = torch.zeros(batch, HEADS, shape[2], HEAD_WIDTH)
+    return ViTFeatures(torch.randn(shape), unused, unused, grid)
+
+
+def random_neck(**kwargs):
+    """Every parameter random, norms included, so that a mix-up of two shows."""
+    neck = CorrelationTransformer(num_layers=LAYERS, num_heads=HEADS, **kwargs)
+    with torch.no_grad():
+        for name, parameter in neck.named_parameters():
+            parameter.copy_(torch.randn(parameter.shape) * 0.4)
+            if parameter.ndim == 1 and name.endswith('weight'):
+                parameter.add_(1)
+    return neck
+
+
+def assert_close(found, expected):
+    """Equal to 1e-5 of the largest value."""
+    error = (found.double() - expected).abs().max()
+    assert error <= 1e-5 * max(1, expected.abs().max()), f'off by {error}'
+
+
+def mask_full(height, width):
+    return torch.ones(height, width)
+
+
+def mask_partial(height, width):
+    mask = torch.zeros(height, width)
+    mask[height // 5:height // 2, width // 4:2 * width // 3] = 1
+    return mask
+
+
+def mask_dot(height, width):
+    """So small that it is lost when the mask is resized."""
+    mask = torch.zeros(height, width)
+    mask[2, 2] = 1
+    return mask
+
+
+def mask_empty(height, width):
+    return torch.zeros(height, width)
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize(
+    'mask', [mask_full, mask_partial, mask_dot, mask_empty])
+@pytest.mark.parametrize(
+    'query_grid, support_grid', [((5, 5), (5, 5)), ((4, 7), (6, 3))])
+def test_equals_the_naive_order(query_grid, support_grid, mask):
+    """Both token maps, and the gradients of all parameters."""
+    neck = random_neck(channels=(16, 32))
+    query, support = random_features(2, query_grid), random_features(2, support_grid)
+    # The second pair of the batch keeps other keys than the first.
+    masks = torch.stack([mask(40, 32), mask_partial(40, 32).flip(0)])
+    params = {
+        name: value.detach().double().requires_grad_()
+        for name, value in neck.named_parameters()}
+
+    found = neck(query, support, masks)
+    expected = naive_neck(query, support, masks, params, size=12, kernels=(4, 3))
+
+    assert found[0].shape == found[1].shape == (2, 32, *query_grid)
+    weights = [torch.randn(x.shape) for x in found]
+    for x, y in zip(found, expected):
+        assert_close(x, y)
+        assert y.std() > 0.1
+    assert (expected[0] - expected[1]).abs().max() > 0.1
+    sum((x * w).mean() for x, w in zip(found, weights)).backward()
+    sum((x * w).mean() for x, w in zip(expected, weights)).backward()
+    for name, parameter in neck.named_parameters():
+        assert_close(parameter.grad, params[name].grad)
+        assert params[name].grad.abs().max() > 0, name
+
+
+def test_other_kernels():
+    """A support grid of 6 pooled by 2, then by 3, and three blocks."""
+    query, support = random_features(1, (3, 4)), random_features(1, (4, 4))
+    masks = mask_partial(20, 20)[None]
+    for size, kernels, channels in (
+            (6, (2, 3), (16, 32)), (12, (2, 3, 2), (16, 32, 16))):
+        neck = random_neck(support_size=size, kernels=kernels, channels=channels)
+        params = {
+            name: value.detach().double() for name, value in neck.named_parameters()}
+        expected = naive_neck(query, support, masks, params, size, kernels)
+        for x, y in zip(neck(query, support, masks), expected):
+            assert_close(x, y)
+
+
+@torch.no_grad()
+def test_mask_decides_what_is_read():
+    """Patches outside the mask have no say in the keys; the support CLS always has."""
+    neck = random_neck(channels=(16, 32))
+    query, support = random_features(1, (4, 4)), random_features(1, (12, 12))
+    full, half = torch.ones(1, 12, 12), torch.ones(1, 12, 12)
+    half[:, 6:] = 0
+    assert not torch.allclose(
+        neck(query, support, full)[1], neck(query, support, half)[1], atol=1e-3)
+    # The values of a mask do not matter, only whether they are 0.
+    assert torch.equal(
+        neck(query, support, half)[1], neck(query, support, half * 0.3)[1])
+    # A bool mask, as the labeler gives it, is a mask too.
+    assert torch.equal(
+        neck(query, support, half)[1], neck(query, support, half.bool())[1])
+
+
+@torch.no_grad()
+def test_half_precision_features_are_taken():
+    """The feature cache hands out half precision; the neck works in single."""
+    neck = random_neck(channels=(16, 32))
+    query, support = random_features(1, (4, 4)), random_features(1, (4, 4))
+    masks = torch.ones(1, 8, 8)
+    found = neck(
+        query.map(torch.Tensor.half), support.map(torch.Tensor.half), masks)
+    rounded = neck(
+        *(x.map(lambda tensor: tensor.half().float()) for x in (query, support)), masks)
+    for x, y in zip(found, rounded):
+        assert x.dtype == torch.float32
+        assert torch.equal(x, y)
+
+
+def test_published_shape():
+    """Section 4: 72 -> 32 -> 128, which biases there are, and the parameter count."""
+    shapes = {
+        name: tuple(value.shape)
+        for name, value in CorrelationTransformer().named_parameters()}
+    expected = {}
+    for number, (channels, out) in enumerate(((72, 32), (32, 128))):
+        half, block = out // 2, f'blocks.{number}.'
+        expected[f'{block}qkv.weight'] = (3 * half, channels, 1, 1)
+        expected[f'{block}qkv.bias'] = (3 * half, )
+        expected[f'{block}aggregate.2.weight'] = (out, half, 1, 1)
+        expected[f'{block}shortcut.0.weight'] = (out, channels, 1, 1)
+        expected[f'{block}ffn.0.weight'] = (half, out, 1, 1)
+        expected[f'{block}ffn.3.weight'] = (out, half, 1, 1)
+        for norm, width in (
+                ('aggregate.0', half), ('aggregate.3', out), ('shortcut.1', out),
+                ('attention_norm', out), ('ffn.1', half), ('ffn_norm', out)):
+            expected[f'{block}{norm}.weight'] = (width, )
+            expected[f'{block}{norm}.bias'] = (width, )
+    for first in (0, 3):
+        expected[f'project.{first}.weight'] = (128, 128, 1, 1)
+        for name in (f'{first}.bias', f'{first + 1}.weight', f'{first + 1}.bias'):
+            expected[f'project.{name}'] = (128, )
+    assert shapes == expected
+    groups = {
+        module.num_groups for module in CorrelationTransformer().modules()
+        if isinstance(module, torch.nn.GroupNorm)}
+    assert groups == {4}
+
+
+@pytest.mark.parametrize('kwargs', [
+    dict(kernels=(4, 4)), dict(support_size=10), dict(channels=(32, )),
+    dict(kernels=(12, ), channels=(32, 128))])
+def test_kernels_must_reduce_the_grid_to_one(kwargs):
+    """Else there would be no segmentation token."""
+    with pytest.raises(ValueError, match='must multiply to support_size'):
+        CorrelationTransformer(**kwargs)
