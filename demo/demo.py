@@ -24,7 +24,6 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from mmwsfs.engine.hooks.few_shot_visualization_hook import read_rgb
 from mmwsfs.models import FewShotSegmentor
 from mmwsfs.registry import MODELS
 
@@ -52,14 +51,8 @@ def draw_episodes(runner: Runner, num_episodes: int) -> np.ndarray:
     pictures = []
     for number in range(num_episodes):
         sample = model.test_step(pseudo_collate([dataset[number]]))[0]
-        pictures.append(runner.visualizer.draw_episode(
-            read_rgb(sample.query_path),
-            [[read_rgb(path) for path in paths] for paths in sample.support_paths],
-            [dataset.metainfo['classes'][i - 1] for i in sample.class_ids],
-            support_masks=sample.support_masks.cpu().numpy(),
-            truth=sample.gt_sem_seg.data[0].cpu().numpy(),
-            prediction=sample.pred_sem_seg.data[0].cpu().numpy(),
-            scores=sample.presence_scores.tolist()))
+        pictures.append(
+            runner.visualizer.draw_sample(sample, dataset.metainfo['classes']))
     return np.concatenate(pictures)
 
 

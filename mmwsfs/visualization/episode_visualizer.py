@@ -3,11 +3,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import cv2
+import mmcv
 import numpy as np
+from mmengine import fileio
 from mmengine.visualization import Visualizer
 from PIL import Image, ImageDraw, ImageFont
 
 from mmwsfs.registry import VISUALIZERS
+from mmwsfs.structures import FewShotDataSample
 
 # One colour a way, RGB; void is grey.
 WAY_COLOURS = np.array(
@@ -15,6 +18,11 @@ WAY_COLOURS = np.array(
     dtype=np.uint8)
 VOID = 255
 _TITLE_HEIGHT = 18
+
+
+def read_rgb(path: str) -> np.ndarray:
+    """An image file as (H, W, 3) uint8, RGB."""
+    return mmcv.imfrombytes(fileio.get(path), channel_order='rgb')
 
 
 def overlay(image: np.ndarray, label_map: np.ndarray | None) -> np.ndarray:
@@ -110,3 +118,23 @@ class EpisodeVisualizer(Visualizer):
                 title += ': p = ' + ', '.join(f'{score:.2f}' for score in scores)
             tiles.append((title, query, prediction))
         return row(tiles)
+
+    def draw_sample(self, sample: FewShotDataSample,
+                    classes: Sequence[str]) -> np.ndarray:
+        """A predicted episode, its images read from their files.
+
+        Args:
+            sample: what the segmentor's ``predict`` returns.
+            classes: names of all classes of the dataset.
+
+        Returns:
+            np.ndarray: the picture, (height, width, 3) uint8.
+        """
+        return self.draw_episode(
+            read_rgb(sample.query_path),
+            [[read_rgb(path) for path in paths] for paths in sample.support_paths],
+            [classes[number - 1] for number in sample.class_ids],
+            support_masks=sample.support_masks.cpu().numpy(),
+            truth=sample.gt_sem_seg.data[0].cpu().numpy(),
+            prediction=sample.pred_sem_seg.data[0].cpu().numpy(),
+            scores=sample.presence_scores.tolist())

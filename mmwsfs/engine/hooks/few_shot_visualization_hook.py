@@ -2,19 +2,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import mmcv
-import numpy as np
-from mmengine import fileio
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmwsfs.registry import HOOKS
 from mmwsfs.structures import FewShotDataSample
-
-
-def read_rgb(path: str) -> np.ndarray:
-    """An image file as (H, W, 3) uint8, RGB."""
-    return mmcv.imfrombytes(fileio.get(path), channel_order='rgb')
 
 
 @HOOKS.register_module()
@@ -47,18 +39,11 @@ class FewShotVisualizationHook(Hook):
         """Draw the batch's episodes whose number ``interval`` divides."""
         if not self.draw:
             return
-        names = runner.test_dataloader.dataset.metainfo['classes']
+        classes = runner.test_dataloader.dataset.metainfo['classes']
         for sample in outputs:
             if sample.episode % self.interval:
                 continue
-            picture = runner.visualizer.draw_episode(
-                read_rgb(sample.query_path),
-                [[read_rgb(path) for path in paths] for paths in sample.support_paths],
-                [names[number - 1] for number in sample.class_ids],
-                support_masks=sample.support_masks.cpu().numpy(),
-                truth=sample.gt_sem_seg.data[0].cpu().numpy(),
-                prediction=sample.pred_sem_seg.data[0].cpu().numpy(),
-                scores=sample.presence_scores.tolist())
+            picture = runner.visualizer.draw_sample(sample, classes)
             runner.visualizer.add_image('episode', picture, sample.episode)
             if self.show:
                 runner.visualizer.show(picture, wait_time=self.wait_time)

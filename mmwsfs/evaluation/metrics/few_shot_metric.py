@@ -102,6 +102,6 @@ class FewShotMetric(BaseMetric):
         table.add_row(['mean', f"{metrics['mIoU']:.2f}"])
         meta = self.dataset_meta
         MMLogger.get_current_instance().info(
-            f"{metrics['episodes']:.0f} episodes, fold {meta['fold']}, {meta['way']}-way "
-            f"{meta['shot']}-shot, void as {self.void}; exact ratio "
+            f"{metrics['episodes']:.0f} episodes, fold {meta['fold']}, "
+            f"{meta['way']}-way {meta['shot']}-shot, void as {self.void}; exact ratio "
             f"{metrics['exact_ratio']:.2f}\n{table}")
