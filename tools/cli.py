@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
+from mmengine.runner import checkpoint
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +29,9 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config with the command line's settings in it."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if hasattr(checkpoint, 'get_torch_safe_globals'):
+        # MMEngine reads checkpoints safely, but would fall back to unpickling anything.
+        os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     for name in ('fold', 'way', 'shot'):
         value = getattr(args, name)
         if value is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 
 from cli import add_common_arguments, load_config
 from mmengine.runner import Runner
@@ -24,6 +25,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
+    if '://' not in args.checkpoint and not zipfile.is_zipfile(args.checkpoint):
+        raise SystemExit(
+            f"'{args.checkpoint}' is missing, truncated or no PyTorch checkpoint")
     cfg.load_from = args.checkpoint
     if args.show or args.show_dir:
         cfg.default_hooks.visualization.update(

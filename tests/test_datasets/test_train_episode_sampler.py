@@ -96,8 +96,7 @@ def test_iterating_again_and_set_epoch_change_nothing() -> None:
 
 
 def test_pairs(tiny_dataset: Callable[..., Pascal5iDataset]) -> None:
-    """Each query comes twice in a row: once with its class, once with an absent one.
-    """
+    """Each query comes twice in a row: once with its class, once with an absent."""
     dataset = tiny_dataset(split='trn', with_masks=False)
     entries = len(dataset.data_list)
     sampler = DATA_SAMPLERS.build(
@@ -115,8 +114,7 @@ def test_pairs(tiny_dataset: Callable[..., Pascal5iDataset]) -> None:
 
 def test_unpaired_episodes_are_half_present(
         tiny_dataset: Callable[..., Pascal5iDataset]) -> None:
-    """Training episodes are drawn by the published rule: half of them with a target.
-    """
+    """Training episodes are drawn by the published rule: half of them present."""
     dataset = tiny_dataset(split='trn', with_masks=False)
     own = [dataset.draw(key).classes[0] == dataset.data_list[key.query]['class_id']
            for key in take(TrainEpisodeSampler(dataset, seed=0), 2000)]

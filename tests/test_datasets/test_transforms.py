@@ -119,7 +119,8 @@ def test_load_label_map_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match='absent.png'):
         LoadLabelMap()(dict(base, seg_map_path=str(tmp_path / 'absent.png')))
     path = label_png(tmp_path / 'mask.png', np.array([[0, 4]]))
-    with pytest.raises(ValueError, match=r"mask\.png' has unknown labels \[4\].*1\.\.3"):
+    with pytest.raises(
+            ValueError, match=r"mask\.png' has unknown labels \[4\].*1\.\.3"):
         LoadLabelMap()(dict(base, seg_map_path=str(path)))
 
 
@@ -156,7 +157,8 @@ def test_error_names_episode_and_support(tmp_path: Path, photo: Path) -> None:
         dict(type='EpisodeTransform', query=load, support=load))
     broken = tmp_path / 'broken.jpg'
     broken.write_bytes(b'no image')
-    with pytest.raises(RuntimeError, match=r"episode 9, image '.*broken\.jpg'") as error:
+    with pytest.raises(
+            RuntimeError, match=r"episode 9, image '.*broken\.jpg'") as error:
         transform(episode_dict(
             image_dict(photo), [[image_dict(photo)], [image_dict(broken)]], [1, 2],
             [True, False]))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.runner import CheckpointLoader
 from tool_runs import MMSEG_TOOLS, REPOSITORY, environment, read_metrics
 
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
@@ -50,7 +51,7 @@ def trained(tiny, run_tool, monkeypatch, tmp_path_factory) -> Path:
 
 def weights(work_dir: Path, iteration: int) -> dict[str, torch.Tensor]:
     path = work_dir / f'iter_{iteration}.pth'
-    return torch.load(path, weights_only=False)['state_dict']
+    return CheckpointLoader.load_checkpoint(str(path), 'cpu')['state_dict']
 
 
 def assert_same(first: dict, second: dict, **tolerance) -> None:
@@ -129,3 +130,18 @@ def test_way_and_shot_switches_and_show_dir(trained, tiny, run_tool, tmp_path):
     scores = _scores(tmp_path)
     assert any(name.startswith('IoU.scaly_fish') for name in scores) or 'mIoU' in scores
     assert len(list((tmp_path / 'shown').rglob('episode_*.png'))) == 2
+
+
+def test_wrong_checkpoints_are_refused(trained, tiny, run_tool, tmp_path):
+    """Foreign weights must not be tested as if they had been loaded."""
+    foreign = {name: value for name, value in weights(trained, 4).items()
+               if not name.startswith('neck.')}
+    torch.save(dict(state_dict=foreign), tmp_path / 'foreign.pth')
+    arguments = ('--work-dir', tmp_path / 'run')
+    with pytest.raises(ValueError, match='missing: neck'):
+        run_tool('tools/test.py', tiny[0], tmp_path / 'foreign.pth', *arguments)
+    whole = (trained / 'iter_4.pth').read_bytes()
+    (tmp_path / 'cut.pth').write_bytes(whole[:len(whole) // 2])
+    for name in ('cut.pth', 'absent.pth'):
+        with pytest.raises(SystemExit, match=name):
+            run_tool('tools/test.py', tiny[0], tmp_path / name, *arguments)

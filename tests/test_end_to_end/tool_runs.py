@@ -24,10 +24,11 @@ MMSEG_TOOLS = Path(mmseg.__file__).parent / '.mim/tools'
 def run_tool(monkeypatch):
     """Call ``run_tool('tools/train.py', *arguments)``; paths are the repository's."""
     monkeypatch.chdir(REPOSITORY)
-    for name in ('FOLD', 'WAY', 'SHOT', 'SPLITS'):
+    for name in ('MMWSFS_FOLD', 'MMWSFS_WAY', 'MMWSFS_SHOT', 'MMWSFS_SPLITS',
+                 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'):
         # Registered, so that what the tools set is undone after the test.
-        monkeypatch.setenv(f'MMWSFS_{name}', '')
-        monkeypatch.delenv(f'MMWSFS_{name}')
+        monkeypatch.setenv(name, '')
+        monkeypatch.delenv(name)
     monkeypatch.setenv('LOCAL_RANK', '0')
 
     def run(tool: str | Path, *arguments) -> None:

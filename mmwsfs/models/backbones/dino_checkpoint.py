@@ -91,31 +91,3 @@ def to_mmpretrain_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
             name = re.sub(pattern, replacement, name)
         renamed[name] = value
     return renamed
-
-
-def check_state_dict(
-        state_dict: Mapping[str, Tensor], expected: Mapping[str, Tensor],
-        source: str) -> None:
-    """Require the names and shapes of ``expected``.
-
-    Raises:
-        ValueError: lists what is missing, unknown, or of another shape.
-    """
-    missing = sorted(expected.keys() - state_dict.keys())
-    unknown = sorted(state_dict.keys() - expected.keys())
-    shapes = [
-        f'{name} {tuple(state_dict[name].shape)} instead of {tuple(value.shape)}'
-        for name, value in expected.items()
-        if name in state_dict and state_dict[name].shape != value.shape
-    ]
-    problems = [
-        f'{len(names)} {what}: {", ".join(names[:8])}'
-        f'{", ..." if len(names) > 8 else ""}' for what, names in (
-            ('missing', missing), ('unknown', unknown), ('of another shape', shapes))
-        if names
-    ]
-    if problems:
-        raise ValueError(
-            f"checkpoint '{source}' does not fit this backbone ({'; '.join(problems)})"
-            ': check arch, patch_size, img_size (the size it was pretrained at) and '
-            'layer_scale_init_value against the file')

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
+from mmwsfs.utils.state_dict import check_state_dict
 
-from .dino_checkpoint import check_state_dict, read_state_dict, to_mmpretrain_names
+from .dino_checkpoint import read_state_dict, to_mmpretrain_names
 
 
 @MODELS.register_module()
@@ -80,7 +81,11 @@ class DINOVisionTransformer(VisionTransformer):
             return
         source = self.init_cfg['checkpoint']
         state_dict = to_mmpretrain_names(read_state_dict(source))
-        check_state_dict(state_dict, self.state_dict(), source)
+        check_state_dict(
+            state_dict, self.state_dict(),
+            f"checkpoint '{source}' does not fit this backbone",
+            'check arch, patch_size, img_size (the size it was pretrained at) and '
+            'layer_scale_init_value against the file')
         self.load_state_dict(state_dict)
         self._is_init = True
 

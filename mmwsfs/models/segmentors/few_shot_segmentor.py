@@ -9,6 +9,7 @@ from torch import Tensor
 from mmwsfs.models.feature_cache import FeatureCache
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import FewShotDataSample, ViTFeatures
+from mmwsfs.utils.state_dict import check_state_dict
 
 
 @MODELS.register_module()
@@ -55,6 +56,16 @@ class FewShotSegmentor(BaseSegmentor):
                 'cache_gb needs a frozen backbone: set model.cache_gb=0 or '
                 'model.backbone.frozen=True')
         self.cache = FeatureCache(cache_gb) if cache_gb else None
+        self._register_load_state_dict_pre_hook(self._check_state_dict)
+
+    def _check_state_dict(self, state_dict: dict[str, Tensor], prefix: str,
+                          *args) -> None:
+        """Refuse a checkpoint of another model; MMEngine would only warn."""
+        check_state_dict(
+            {name[len(prefix):]: value for name, value in state_dict.items()
+             if name.startswith(prefix)},
+            self.state_dict(), 'the checkpoint does not fit this model',
+            'give the config it was trained with, or a checkpoint of this one')
 
     @property
     def supervision(self) -> str:

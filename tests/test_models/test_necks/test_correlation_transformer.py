@@ -201,8 +201,8 @@ def test_equals_the_naive_order(query_grid, support_grid, mask):
         assert_close(x, y)
         assert y.std() > 0.1
     assert (expected[0] - expected[1]).abs().max() > 0.1
-    sum((x * w).mean() for x, w in zip(found, weights)).backward()
-    sum((x * w).mean() for x, w in zip(expected, weights)).backward()
+    sum((x * w).sum() for x, w in zip(found, weights)).backward()
+    sum((x * w).sum() for x, w in zip(expected, weights)).backward()
     for name, parameter in neck.named_parameters():
         assert_close(parameter.grad, params[name].grad)
         assert params[name].grad.abs().max() > 0, name

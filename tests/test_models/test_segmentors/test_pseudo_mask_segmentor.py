@@ -1,0 +1,47 @@
+"""PseudoMaskSegmentor: the labeler's mask of the query is the prediction."""
+
+import pytest
+import torch
+
+from mmwsfs.models import PseudoMaskSegmentor
+
+SIZE = 48
+
+
+@pytest.mark.parametrize('way, shot', [(1, 1), (3, 1), (2, 3)])
+@torch.no_grad()
+def test_prediction_is_the_bare_pseudo_mask(build_model, make_batch, way, shot):
+    """Most votes of the shots; a way is background unless half of them say so."""
+    model = build_model(PseudoMaskSegmentor)
+    model.supervision = 'image'
+    inputs, samples = make_batch(way=way, shot=shot, masks=False)
+    for index, result in enumerate(model(inputs, samples, mode='predict')):
+        query = model.backbone.extract(inputs['query'][index:index + 1])
+        votes = torch.zeros(way, SIZE, SIZE)
+        for n in range(way):
+            for k in range(shot):
+                support = model.backbone.extract(inputs['support'][index, n, k][None])
+                votes[n] += model.labeler(support, query, (SIZE, SIZE))[0]
+        assert votes.max() > 0 and votes.min() < shot
+        expected = torch.zeros(SIZE, SIZE, dtype=torch.uint8)
+        for row in range(SIZE):
+            for column in range(SIZE):
+                counts = votes[:, row, column].tolist()
+                if max(counts) * 2 > shot:
+                    expected[row, column] = counts.index(max(counts)) + 1
+        # Rounding at the threshold may move two pixels in a thousand.
+        differing = result.pred_sem_seg.data[0] != expected
+        assert differing.float().mean() < 2e-3
+        assert (result.presence_scores > 0.5).all()
+
+
+@torch.no_grad()
+def test_masks_of_the_data_play_no_part(build_model, make_batch):
+    """Under supervision 'pixel' the prediction is the labeler's all the same."""
+    model = build_model(PseudoMaskSegmentor)
+    inputs, samples = make_batch()
+    first = [x.pred_sem_seg.data for x in model(inputs, samples, mode='predict')]
+    model.supervision = 'image'
+    second = [x.pred_sem_seg.data for x in model(inputs, samples, mode='predict')]
+    for x, y in zip(first, second):
+        assert torch.equal(x, y)

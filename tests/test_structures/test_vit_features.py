@@ -1,0 +1,54 @@
+"""ViTFeatures: a batch that is selected, joined and measured as one."""
+
+import pytest
+import torch
+
+from mmwsfs.structures import ViTFeatures
+
+
+def features(batch, grid=(2, 3), offset=0.):
+    tokens = 1 + grid[0] * grid[1]
+    return ViTFeatures(
+        torch.randn(batch, 2, tokens, 8) + offset, torch.randn(batch, 4, tokens, 2),
+        torch.randn(batch, 4, tokens, 2), grid)
+
+
+def assert_image(found, index, source, source_index):
+    for name in ('tokens', 'queries', 'keys'):
+        assert torch.equal(
+            getattr(found, name)[index], getattr(source, name)[source_index])
+
+
+@pytest.mark.parametrize('index, expected', [
+    (slice(1, 3), [1, 2]), (torch.tensor([3, 0, 0]), [3, 0, 0]),
+    (torch.tensor([True, False, False, True]), [0, 3])])
+def test_select(index, expected):
+    """Slices, numbers with repeats, and a mask; all three tensors alike."""
+    whole = features(4)
+    part = whole[index]
+    assert len(part) == len(expected) and part.grid == whole.grid
+    for position, source in enumerate(expected):
+        assert_image(part, position, whole, source)
+
+
+def test_cat():
+    """In the order given."""
+    first, second = features(2), features(1)
+    joined = ViTFeatures.cat([first, second])
+    assert len(joined) == 3 and joined.grid == (2, 3)
+    assert_image(joined, 1, first, 1)
+    assert_image(joined, 2, second, 0)
+
+
+def test_cat_of_different_grids():
+    """The same number of patches in another arrangement is another grid."""
+    with pytest.raises(ValueError, match=r'\(2, 3\), \(3, 2\).*resize'):
+        ViTFeatures.cat([features(1, (2, 3)), features(1, (3, 2))])
+
+
+def test_nbytes():
+    """Bytes of the three tensors, in the precision they have."""
+    whole = features(3)
+    values = 3 * 7 * 8 * 2 + 2 * (3 * 4 * 7 * 2)
+    assert whole.nbytes == 4 * values
+    assert whole.map(torch.Tensor.half).nbytes == 2 * values

@@ -1,0 +1,201 @@
+"""tools/dataset_converters/pascal5i.py: split lists, copied or made."""
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mmwsfs.datasets import Pascal5iDataset
+
+SCRIPT = Path(__file__).parents[2] / 'tools/dataset_converters/pascal5i.py'
+VOC = 'VOCdevkit/VOC2012'
+LISTS = [f'{split}/fold{fold}.txt' for split in ('trn', 'val') for fold in range(4)]
+
+
+def convert(monkeypatch: pytest.MonkeyPatch, *args) -> None:
+    """Run the script's command line in this process."""
+    spec = importlib.util.spec_from_file_location('pascal5i_converter', SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(sys, 'argv', [str(SCRIPT), *map(str, args)])
+    module.main()
+
+
+def counted(voc: Path, names: list[str], fold: int, min_area: int) -> set[str]:
+    """Entries of a fold by an independent count of pixels."""
+    entries = set()
+    for name in names:
+        with Image.open(voc / 'SegmentationClassAug' / f'{name}.png') as image:
+            pixels = np.array(image)
+        for number in range(5 * fold + 1, 5 * fold + 6):
+            if (pixels == number).sum() >= min_area:
+                entries.add(f'{name}__{number:02d}')
+    return entries
+
+
+def stems(tiny_voc: Path, split: str) -> list[str]:
+    return sorted(
+        path.stem for path in (tiny_voc / VOC / 'JPEGImages').glob(f'{split}_*.jpg'))
+
+
+@pytest.fixture
+def val_file(tiny_voc: Path) -> Path:
+    """VOC's own list of test images, where the script looks for it."""
+    path = tiny_voc / VOC / 'ImageSets/Segmentation/val.txt'
+    path.parent.mkdir(parents=True)
+    path.write_text('\n'.join(stems(tiny_voc, 'val')) + '\n')
+    return path
+
+
+# ------------------------------------------------------------- --lists
+def test_published_lists_are_copied(
+        shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture) -> None:
+    """All eight lists arrive line by line, and the counts are printed."""
+    source = shared_data / 'splits/pascal5i'
+    convert(monkeypatch, tmp_path / 'out', '--lists', source)
+    for name in LISTS:
+        assert (tmp_path / 'out' / name).read_text().split() == (
+            source / name).read_text().split()
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == 8
+    assert any('trn/fold2.txt: 5883 entries' in line and '5 classes' in line
+               for line in printed)
+
+
+def test_lists_from_a_url(
+        tiny_voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URL under which the lists lie is as good as a folder."""
+    source = tiny_voc / 'splits/tiny'
+    convert(monkeypatch, tmp_path / 'out', '--lists', f'{source.as_uri()}/')
+    for name in LISTS:
+        assert (tmp_path / 'out' / name).read_text() == (source / name).read_text()
+
+
+@pytest.mark.parametrize(('text', 'message'), [
+    ('a__06\nb__16\n', r'fold1\.txt:2: .*class 16'),
+    ('a__06\nnonsense\n', r'fold1\.txt:2: .*name__class'),
+    ('', r'fold1\.txt. is empty'),
+])
+def test_lists_are_checked(tiny_voc: Path, tmp_path: Path, text: str, message: str,
+                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lists that the dataset could not read are not accepted."""
+    (tiny_voc / 'splits/tiny/val/fold1.txt').write_text(text)
+    with pytest.raises(ValueError, match=message):
+        convert(monkeypatch, tmp_path / 'out', '--lists', tiny_voc / 'splits/tiny')
+
+
+def test_a_list_is_missing(
+        tiny_voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The missing list is named."""
+    (tiny_voc / 'splits/tiny/val/fold3.txt').unlink()
+    with pytest.raises((FileNotFoundError, SystemExit), match=r'val/fold3\.txt'):
+        convert(monkeypatch, tmp_path / 'out', '--lists', tiny_voc / 'splits/tiny')
+
+
+# ------------------------------------------------------------- --masks
+@pytest.mark.parametrize('min_area', [100, 300])
+def test_lists_from_masks(
+        tiny_voc: Path, val_file: Path, tmp_path: Path, min_area: int,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """An image is listed for the classes that cover the area: main ones, or all."""
+    out = tmp_path / 'out'
+    voc = tiny_voc / VOC
+    convert(monkeypatch, out, '--masks', voc, '--min-area', min_area)
+    for split in ('trn', 'val'):
+        for fold in range(4):
+            lines = (out / f'{split}/fold{fold}.txt').read_text().split()
+            assert len(set(lines)) == len(lines) == {100: 20, 300: 15}[min_area]
+            assert set(lines) == counted(voc, stems(tiny_voc, split), fold, min_area)
+
+
+def test_the_dataset_reads_the_lists(
+        tiny_voc: Path, val_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the script makes is what the dataset takes."""
+    convert(monkeypatch, tiny_voc / 'splits/made', '--masks', tiny_voc / VOC,
+            '--min-area', 100)
+    for split in ('trn', 'val'):
+        made, tiny = (Pascal5iDataset(
+            data_root=str(tiny_voc), lists=f'splits/{name}', fold=2, split=split)
+            for name in ('made', 'tiny'))
+        assert made.labels_of == tiny.labels_of
+
+
+def test_named_image_files(
+        tiny_voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images of both splits can be named."""
+    trn, val = stems(tiny_voc, 'val'), stems(tiny_voc, 'trn')[:30]
+    for split, names in (('trn', trn), ('val', val + stems(tiny_voc, 'trn')[30:])):
+        (tmp_path / f'{split}.txt').write_text('\n'.join(names))
+    out = tmp_path / 'out'
+    convert(monkeypatch, out, '--masks', tiny_voc / VOC, '--min-area', 300,
+            '--val-images', tmp_path / 'val.txt',
+            '--train-images', tmp_path / 'trn.txt')
+    for fold in range(4):
+        lines = (out / f'trn/fold{fold}.txt').read_text().split()
+        assert set(lines) == counted(tiny_voc / VOC, trn, fold, 300)
+        assert all(line.startswith('trn_')
+                   for line in (out / f'val/fold{fold}.txt').read_text().split())
+
+
+def test_default_area_is_documented(
+        tiny_voc: Path, val_file: Path, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """2048 pixels if nothing is said: too much for these images, so no list."""
+    with pytest.raises(ValueError, match='is empty'):
+        convert(monkeypatch, tmp_path / 'out', '--masks', tiny_voc / VOC)
+    for name in stems(tiny_voc, 'trn') + stems(tiny_voc, 'val'):
+        pixels = np.full((32, 65), int(name.split('_')[1]), np.uint8)
+        pixels[:, 64:] = 255
+        if name.endswith('_1'):
+            pixels[0, 0] = 0  # 2047 pixels
+        Image.fromarray(pixels).save(
+            tiny_voc / VOC / f'SegmentationClassAug/{name}.png')
+    convert(monkeypatch, tmp_path / 'out', '--masks', tiny_voc / VOC)
+    for name in LISTS:
+        lines = (tmp_path / 'out' / name).read_text().split()
+        assert len(lines) == 10 and not any('_1__' in line for line in lines)
+
+
+# ------------------------------------------------------------- errors
+def test_missing_val_images(tiny_voc: Path, tmp_path: Path, capsys,
+                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the list of test images the script says what to name."""
+    with pytest.raises(SystemExit):
+        convert(monkeypatch, tmp_path / 'out', '--masks', tiny_voc / VOC)
+    error = capsys.readouterr().err
+    assert 'ImageSets/Segmentation/val.txt' in error and '--val-images' in error
+
+
+def test_image_without_mask(
+        tiny_voc: Path, val_file: Path, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listed image without mask is named, with the file that lists it."""
+    val_file.write_text(val_file.read_text() + '2012_000001\n')
+    with pytest.raises(SystemExit, match=r"val\.txt' names '2012_000001'.*is missing"):
+        convert(monkeypatch, tmp_path / 'out', '--masks', tiny_voc / VOC,
+                '--min-area', 100)
+
+
+@pytest.mark.parametrize('args', [[], ['--lists', 'a', '--masks', 'b']])
+def test_one_source(tmp_path: Path, args: list[str], capsys,
+                    monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the two sources has to be chosen."""
+    with pytest.raises(SystemExit):
+        convert(monkeypatch, tmp_path / 'out', *args)
+    assert '--lists' in capsys.readouterr().err
+
+
+def test_command_line(tiny_voc: Path, tmp_path: Path) -> None:
+    """The script runs by itself, from any folder."""
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', str(SCRIPT), 'out', '--lists',
+         str(tiny_voc / 'splits/tiny')],
+        cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.count('20 entries, 15 images, 5 classes') == 8
+    assert (tmp_path / 'out/val/fold0.txt').is_file()

@@ -1,0 +1,144 @@
+"""EpisodeVisualizer: pictures of episodes."""
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mmwsfs.registry import VISUALIZERS
+from mmwsfs.visualization import EpisodeVisualizer, episode_visualizer
+from mmwsfs.visualization.episode_visualizer import VOID, WAY_COLOURS, overlay, titled
+
+SIDE = 200  # of a tile
+
+
+@pytest.fixture
+def visualizer() -> EpisodeVisualizer:
+    return VISUALIZERS.build(dict(type='EpisodeVisualizer'))
+
+
+def noise(seed: int, height: int = SIDE, width: int = SIDE) -> np.ndarray:
+    return np.random.default_rng(seed).integers(
+        100, 200, (height, width, 3), dtype=np.uint8)
+
+
+def square(label: int) -> np.ndarray:
+    """A label map with one region, rows and columns 50..149."""
+    label_map = np.zeros((SIDE, SIDE), np.uint8)
+    label_map[50:150, 50:150] = label
+    return label_map
+
+
+def tile(picture: np.ndarray, index: int) -> np.ndarray:
+    """The image of a tile, below its title."""
+    return picture[-SIDE:, index * SIDE:(index + 1) * SIDE]
+
+
+def test_shape(visualizer: EpisodeVisualizer) -> None:
+    """One tile a support and for query, truth and prediction, side by side."""
+    supports = [[noise(1), noise(2)], [noise(3), noise(4)]]
+    picture = visualizer.draw_episode(noise(0), supports, ['ant', 'bee'])
+    assert picture.dtype == np.uint8
+    assert picture.shape[1:] == (5 * SIDE, 3) and SIDE < picture.shape[0] < SIDE + 40
+    full = visualizer.draw_episode(
+        noise(0), supports, ['ant', 'bee'], support_masks=np.ones((2, 2, 5, 5)),
+        truth=square(1), prediction=square(2), scores=[0.5, 0.5])
+    assert full.shape == (picture.shape[0], 7 * SIDE, 3)
+
+
+def test_order_and_untouched_images(visualizer: EpisodeVisualizer) -> None:
+    """Supports by way and shot, then the query; without masks all as they are."""
+    supports = [[noise(1), noise(2)], [noise(3), noise(4)]]
+    picture = visualizer.draw_episode(noise(0), supports, ['ant', 'bee'])
+    for index, seed in enumerate((1, 2, 3, 4, 0)):
+        assert np.array_equal(tile(picture, index), noise(seed))
+
+
+def test_regions_are_painted(visualizer: EpisodeVisualizer) -> None:
+    """Region and rest are told apart, in truth and prediction each by its own map."""
+    empty = np.zeros((SIDE, SIDE), np.uint8)
+    kwargs = dict(query=noise(0), supports=[[noise(1)]], class_names=['ant'])
+    shown = visualizer.draw_episode(**kwargs, truth=square(1), prediction=empty)
+    bare = visualizer.draw_episode(**kwargs, truth=empty, prediction=empty)
+    region = square(1) > 0
+    differs = (tile(shown, 2) != tile(bare, 2)).any(axis=2)
+    assert differs[region].all()
+    rest = ~region
+    rest[47:153, 47:153] = False  # the outline is two pixels wide
+    assert not differs[rest].any()
+    for index in (0, 1, 3):
+        assert np.array_equal(tile(shown, index), tile(bare, index))
+
+
+def test_colours_of_ways_and_void() -> None:
+    """Each way has a colour of its own, void is grey, background is darkened."""
+    image = np.full((SIDE, SIDE, 3), 100, np.uint8)
+    centres = {}
+    for label in (1, 2, 5, VOID):
+        painted = overlay(image, square(label))
+        assert painted.shape == image.shape
+        assert painted[10, 10].tolist() == [35, 35, 35]
+        centres[label] = painted[100, 100].astype(int)
+        colour = [128] * 3 if label == VOID else WAY_COLOURS[label - 1]
+        assert np.abs(centres[label] - (80 + 0.2 * np.array(colour))).max() <= 1
+        assert painted[50, 100].tolist() == list(colour)  # the outline
+    assert len({tuple(centre) for centre in centres.values()}) == 4
+    assert (image == 100).all()  # the caller's image is not painted on
+    assert overlay(image, None) is image
+
+
+def test_support_masks_in_the_ways_colours(visualizer: EpisodeVisualizer) -> None:
+    """Whatever is not zero in a support mask is its way, in the way's colour."""
+    image = np.full((SIDE, SIDE, 3), 100, np.uint8)
+    masks = np.stack([[square(1)], [square(200)]])
+    picture = visualizer.draw_episode(
+        image, [[image], [image]], ['ant', 'bee'], support_masks=masks)
+    for way in (1, 2):
+        assert np.array_equal(
+            tile(picture, way - 1), overlay(image, square(way)))
+    assert np.array_equal(tile(picture, 2), image)
+
+
+def test_masks_of_another_size() -> None:
+    """Masks at the model's size are laid over images of the original size."""
+    label_map = np.array([[0, 1], [0, 0]], bool)
+    painted = overlay(noise(0, 60, 80), label_map)
+    assert painted.shape == (60, 80, 3)
+    dark = (0.35 * noise(0, 60, 80)).astype(np.uint8)
+    assert np.array_equal(painted[34:], dark[34:])
+    assert np.array_equal(painted[:, :36], dark[:, :36])
+    assert (painted[3:26, 44:77] != dark[3:26, 44:77]).any(axis=2).all()
+
+
+@pytest.mark.parametrize(('height', 'width'), [(30, 50), (400, 250), (200, 200)])
+def test_any_image_fits_a_tile(height: int, width: int) -> None:
+    """Large images are shrunk with their ratio kept, small ones centred."""
+    tile = titled(np.zeros((height, width, 3), np.uint8), '', SIDE)
+    dark = (tile < 128).all(axis=2)
+    factor = min(1, SIDE / height, SIDE / width)
+    rows, columns = dark.any(axis=1).sum(), dark.any(axis=0).sum()
+    assert abs(rows - factor * height) <= 1 and abs(columns - factor * width) <= 1
+    assert dark.sum() == rows * columns
+
+
+def test_titles(visualizer: EpisodeVisualizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Titles say which classes are there, and the probabilities of presence."""
+    rows = []
+    monkeypatch.setattr(
+        episode_visualizer, 'row',
+        lambda tiles: rows.append([title for title, _, _ in tiles]))
+    for truth in (square(2), square(VOID)):
+        visualizer.draw_episode(
+            noise(0), [[noise(1)], [noise(2)]], ['ant', 'bee'], truth=truth,
+            prediction=square(1), scores=[0.254, 1.0])
+    assert rows[0] == ['support: ant', 'support: bee', 'query', 'truth: bee',
+                       'prediction: p = 0.25, 1.00']
+    assert rows[1][3] == 'truth: absent'
+
+
+def test_long_titles_stay_in_their_tile() -> None:
+    """A long title is cut; it neither fails nor widens the tile."""
+    image = np.full((SIDE, SIDE, 3), 255, np.uint8)
+    long, short = titled(image, 'x' * 500, SIDE), titled(image, 'x', SIDE)
+    assert long.shape == short.shape
+    assert (long < 255).sum() > (short < 255).sum()
+    assert (long[:, -3:] == 255).all()
