@@ -12,11 +12,13 @@ from mmseg import registry as mmseg
 
 
 def _child(parent: Registry, location: str | None = None) -> Registry:
+    # The parent's locations too: a look-up that begins in a child does not import them.
+    own = [f'mmwsfs.{location}'] if location else []
     return Registry(
         parent.name,
         parent=parent,
         scope='mmwsfs',
-        locations=[f'mmwsfs.{location}'] if location else [])
+        locations=[*parent._locations, *own])
 
 
 # Rooms that mmwsfs adds components to.
