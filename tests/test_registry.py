@@ -4,6 +4,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import mmseg.registry
 import pytest
 import torch
 from mmengine import registry as root
@@ -12,8 +13,8 @@ from mmengine.registry import DefaultScope
 from mmwsfs import registry
 
 ROOMS = [
-    name for name in dir(registry)
-    if name.isupper() and isinstance(getattr(registry, name), root.Registry)]
+    name for name, value in vars(mmseg.registry).items()
+    if isinstance(value, root.Registry)]
 
 
 def find(room: str, name: str) -> type:
@@ -35,8 +36,8 @@ def find(room: str, name: str) -> type:
     ('VISUALIZERS', 'EpisodeVisualizer', 'mmwsfs.visualization.'),
     ('MODELS', 'FCNHead', 'mmseg.'),
     ('MODELS', 'DiceLoss', 'mmseg.'),
-    ('HOOKS', 'SegVisualizationHook', 'mmseg.'),
-    ('TRANSFORMS', 'Resize', 'mmcv.'),
+    ('TRANSFORMS', 'Resize', 'mmseg.'),
+    ('TRANSFORMS', 'CenterCrop', 'mmcv.'),
     ('LOOPS', 'EpochBasedTrainLoop', 'mmengine.'),
     ('OPTIMIZERS', 'Adam', 'torch.'),
     ('OPTIM_WRAPPERS', 'OptimWrapper', 'mmengine.'),
@@ -57,7 +58,7 @@ def test_default_scope_builds() -> None:
     """Building works from the root registries too, where MMEngine builds."""
     head = root.MODELS.build(dict(
         type='FCNHead', in_channels=8, channels=4, num_classes=2))
-    assert head(( torch.zeros(1, 8, 4, 4), )).shape == (1, 2, 4, 4)
+    assert head((torch.zeros(1, 8, 4, 4), )).shape == (1, 2, 4, 4)
     neck = root.MODELS.build(dict(type='CorrelationTransformer'))
     assert type(neck).__module__.startswith('mmwsfs.')
     optimizer = root.OPTIMIZERS.build(dict(
@@ -88,17 +89,47 @@ def test_mmseg_scope_needs_the_prefix() -> None:
         assert find('METRICS', 'mmwsfs.FewShotMetric') is not None
 
 
-def test_mmseg_scope_after_import_alone() -> None:
-    """``custom_imports = dict(imports=['mmwsfs'])`` is enough, in a fresh process."""
-    code = '''
+LOOK_UP = '''
 import sys
 import mmwsfs
-assert 'mmwsfs.models' not in sys.modules  # importing is quick, and without effects
-from mmengine.registry import MODELS, init_default_scope
-init_default_scope('mmseg')
-backbone = MODELS.build(dict(
-    type='mmwsfs.DINOVisionTransformer', img_size=32, patch_size=8, arch=dict(
-        embed_dims=8, num_layers=1, num_heads=1, feedforward_channels=8)))
-assert type(backbone).__module__ == 'mmwsfs.models.backbones.dino_vit'
+from mmengine import registry as root
+from mmengine.registry import init_default_scope
+
+scope, *names = sys.argv[1:]
+init_default_scope(scope)
+for name in names:
+    room, name = name.split('/')
+    with getattr(root, room).switch_scope_and_registry(None) as current:
+        found = current.get(name)
+    assert found is not None, f'{room} {name} is not found from scope {scope}'
+    print('found', found.__module__)
 '''
-    subprocess.run([sys.executable, '-W', 'ignore', '-c', code], check=True)
+
+
+def look_up(scope: str, *names: str) -> list[str]:
+    """Modules of what is found in a fresh process that has imported mmwsfs alone."""
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c', LOOK_UP, scope, *names],
+        capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    # Some packages print of their own while they are imported.
+    return [line.split()[1] for line in done.stdout.splitlines()
+            if line.startswith('found ')]
+
+
+def test_mmseg_scope_after_import_alone() -> None:
+    """``custom_imports = dict(imports=['mmwsfs'])`` is enough."""
+    assert look_up('mmseg', 'MODELS/mmwsfs.DINOVisionTransformer') == [
+        'mmwsfs.models.backbones.dino_vit']
+
+
+def test_default_scope_finds_mmsegs_without_their_import() -> None:
+    """Components of mmseg are found whatever has been imported before.
+
+    Above all ``LoadAnnotations``: mmcv has another one by that name.
+    """
+    modules = look_up(
+        'mmwsfs', 'TRANSFORMS/LoadAnnotations', 'TRANSFORMS/PackSegInputs',
+        'DATASETS/PascalVOCDataset', 'HOOKS/SegVisualizationHook', 'METRICS/IoUMetric',
+        'VISUALIZERS/SegLocalVisualizer', 'MODELS/FCNHead', 'HOOKS/PseudoLabelHook')
+    assert [module.split('.')[0] for module in modules] == ['mmseg'] * 7 + ['mmwsfs']

@@ -26,6 +26,10 @@ class FewShotDataSample(SegDataSample):
     def gt_presence(self, value: Tensor) -> None:
         self.set_field(value, '_gt_presence', dtype=Tensor)
 
+    @gt_presence.deleter
+    def gt_presence(self) -> None:
+        del self._gt_presence
+
     @property
     def support_masks(self) -> Tensor:
         """(N, K, H, W) uint8: 1 where the support image shows the way's class."""
@@ -35,6 +39,10 @@ class FewShotDataSample(SegDataSample):
     def support_masks(self, value: Tensor) -> None:
         self.set_field(value, '_support_masks', dtype=Tensor)
 
+    @support_masks.deleter
+    def support_masks(self) -> None:
+        del self._support_masks
+
     @property
     def presence_scores(self) -> Tensor:
         """(N,) float in 0..1: predicted probability of presence."""
@@ -43,3 +51,7 @@ class FewShotDataSample(SegDataSample):
     @presence_scores.setter
     def presence_scores(self, value: Tensor) -> None:
         self.set_field(value, '_presence_scores', dtype=Tensor)
+
+    @presence_scores.deleter
+    def presence_scores(self) -> None:
+        del self._presence_scores

@@ -44,6 +44,25 @@ def true_classes(path: Path) -> set[int]:
         return set(np.unique(np.array(image)).tolist()) - {0, 255}
 
 
+@pytest.fixture
+def own_lists(tiny_voc: Path, tmp_path: Path) -> Path:
+    """``tiny_voc`` with lists that the test may change."""
+    shutil.copytree(tiny_voc / 'splits', tmp_path / 'own/splits')
+    (tmp_path / 'own/VOCdevkit').symlink_to(tiny_voc / 'VOCdevkit')
+    return tmp_path / 'own'
+
+
+@pytest.fixture
+def own_files(tiny_voc: Path, tmp_path: Path) -> Path:
+    """``tiny_voc`` with the files of fold 0, val, that the test may change."""
+    for folder in (IMAGES, MASKS):
+        (tmp_path / 'own' / folder).mkdir(parents=True)
+        for path in (tiny_voc / folder).glob('val_0[1-5]_*'):
+            shutil.copy(path, tmp_path / 'own' / folder)
+    (tmp_path / 'own/splits').symlink_to(tiny_voc / 'splits')
+    return tmp_path / 'own'
+
+
 # ------------------------------------------------------------- the published draw
 def restated(entries: list[tuple[str, int]], novel: list[int], j: int, way: int,
              shot: int) -> tuple[str, tuple, tuple]:
@@ -66,18 +85,15 @@ def restated(entries: list[tuple[str, int]], novel: list[int], j: int, way: int,
 
 
 @pytest.mark.parametrize('fold', range(4))
-def test_draw_on_the_published_lists(
-        shared_data: Path, tmp_path: Path, fold: int) -> None:
-    """``draw(j)`` is the published test episode j, past the list's end as well."""
-    text = (shared_data / f'splits/pascal5i/val/fold{fold}.txt').read_text()
+def test_draw_follows_the_published_recipe(shared_data: Path, fold: int) -> None:
+    """``draw(j)`` is the protocol's test episode j, past the list's end as well."""
+    lists = shared_data / 'splits/pascal5i_subset'
+    text = (lists / f'val/fold{fold}.txt').read_text()
     entries = [(line.split('__')[0], int(line.split('__')[1])) for line in text.split()]
-    for name, _ in entries:
-        (tmp_path / f'{name}.jpg').touch()
     for way, shot in ((1, 1), (2, 1), (1, 5), (2, 5)):
         dataset = Pascal5iDataset(
-            fold=fold, split='val', lists=str(shared_data / 'splits/pascal5i'),
-            way=way, shot=shot, num_episodes=1000, with_masks=False,
-            data_prefix=dict(img_path=str(tmp_path), seg_map_path='absent'))
+            data_root=str(shared_data), lists=str(lists), fold=fold, split='val',
+            way=way, shot=shot, num_episodes=1000, with_masks=False)
         assert len(dataset) == 1000
         for j in range(fold, 1000, 23):
             episode = dataset.draw(j)
@@ -210,13 +226,13 @@ def test_present_and_absent_keys(tiny_dataset: Build) -> None:
             assert present.query == absent.query == entry['name']
 
 
-def test_absent_key_of_an_image_with_every_class(tiny_voc: Path, tiny_dataset: Build
+def test_absent_key_of_an_image_with_every_class(own_lists: Path, tiny_dataset: Build
                                                  ) -> None:
     """Where nothing is absent the query's own class is taken."""
-    path = tiny_voc / 'splits/tiny/val/fold0.txt'
+    path = own_lists / 'splits/tiny/val/fold0.txt'
     path.write_text(path.read_text() + ''.join(
         f'val_01_1__{number:02d}\n' for number in range(2, 6)))
-    dataset = tiny_dataset()
+    dataset = tiny_dataset(own_lists)
     query = next(i for i, entry in enumerate(dataset.data_list)
                  if entry == dict(name='val_01_1', class_id=1))
     assert dataset.draw(EpisodeKey(query, 0, False)).classes == (1, )
@@ -234,8 +250,9 @@ def test_list_labels_give_presence(
 
 
 def test_without_masks_no_mask_is_opened(
-        tiny_voc: Path, tiny_dataset: Build, monkeypatch: pytest.MonkeyPatch,
-        make_pipeline: Callable[..., list[dict]]) -> None:
+        tiny_voc_without_masks: Path, tiny_dataset: Build,
+        make_pipeline: Callable[..., list[dict]],
+        monkeypatch: pytest.MonkeyPatch) -> None:
     """Image-level supervision: no mask file is needed, listed or read."""
     read = []
     get = mmengine.fileio.LocalBackend.get
@@ -249,21 +266,19 @@ def test_without_masks_no_mask_is_opened(
     dataset = tiny_dataset(**kwargs)
     before = [dataset[j] for j in range(8)]
     assert len(read) == 16 and all(path.endswith('.jpg') for path in read)
-    shutil.rmtree(tiny_voc / MASKS)
-    dataset = tiny_dataset(**kwargs)
+    dataset = tiny_dataset(tiny_voc_without_masks, **kwargs)
     for j in range(8):
         assert torch.equal(
             dataset[j]['inputs']['support'], before[j]['inputs']['support'])
 
 
 def test_image_level_config_trains_without_masks(
-        tiny_voc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        tiny_voc_without_masks: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The image-level config really asks for no mask in training."""
-    monkeypatch.setenv('MMWSFS_DATA_ROOT', str(tiny_voc))
+    monkeypatch.setenv('MMWSFS_DATA_ROOT', str(tiny_voc_without_masks))
     monkeypatch.setenv('MMWSFS_SPLITS', 'tiny')
     for name in ('FOLD', 'WAY', 'SHOT'):
         monkeypatch.setenv(f'MMWSFS_{name}', '1')
-    shutil.rmtree(tiny_voc / MASKS)
     cfg = Config.fromfile(REPO / 'configs/_base_/datasets/pascal5i_image.py')
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     assert dataset.fold == 1
@@ -275,26 +290,25 @@ def test_image_level_config_trains_without_masks(
 
 
 # ------------------------------------------------------------- image-label files
-def label_file(tiny_voc: Path, dataset: Pascal5iDataset,
-               extra: dict[str, list[str]]) -> dict[str, list[str]]:
-    """A file that says what the lists say, and ``extra``."""
+def label_file(root: Path, dataset: Pascal5iDataset,
+               extra: dict[str, list[str]]) -> None:
+    """Write ``tags.json``: what the lists say, but ``extra`` where that says other."""
     names = dataset.metainfo['classes']
     tags = {name: [names[number - 1] for number in sorted(numbers)]
             for name, numbers in dataset.labels_of.items()}
-    tags.update(extra)
-    (tiny_voc / 'tags.json').write_text(json.dumps(tags))
-    return tags
+    (root / 'tags.json').write_text(json.dumps({**tags, **extra}))
 
 
 def test_image_label_file(
-        tiny_voc: Path, tiny_dataset: Build,
+        own_lists: Path, tiny_dataset: Build,
         make_pipeline: Callable[..., list[dict]]) -> None:
     """Labels of a file take the place of the lists' for presence."""
-    label_file(tiny_voc, tiny_dataset(), {'val_03_1': ['cat', 'bird', 'bicycle']})
+    extra = {'val_03_1': ['cat', 'bird', 'bicycle']}
+    label_file(own_lists, tiny_dataset(own_lists), extra)
     kwargs = dict(with_masks=False, way=5, pipeline=make_pipeline())
     found = {}
-    for source in (None, 'tags.json', str(tiny_voc / 'tags.json')):
-        dataset = tiny_dataset(image_labels=source, **kwargs)
+    for source in (None, 'tags.json', str(own_lists / 'tags.json')):
+        dataset = tiny_dataset(own_lists, image_labels=source, **kwargs)
         position = dataset.data_list.index(dict(name='val_03_1', class_id=3))
         sample = dataset[position]['data_samples']
         presence = zip(sample.class_ids, sample.gt_presence.tolist())
@@ -304,56 +318,56 @@ def test_image_label_file(
 
 
 def test_image_label_file_with_unknown_class(
-        tiny_voc: Path, tiny_dataset: Build) -> None:
+        own_lists: Path, tiny_dataset: Build) -> None:
     """The error names the file, the image, and the class."""
-    label_file(tiny_voc, tiny_dataset(), {'val_03_1': ['bird', 'unicorn']})
+    label_file(own_lists, tiny_dataset(own_lists), {'val_03_1': ['bird', 'unicorn']})
     with pytest.raises(ValueError) as error:
-        tiny_dataset(image_labels='tags.json')
+        tiny_dataset(own_lists, image_labels='tags.json')
     for part in ('tags.json', 'val_03_1', 'unicorn', 'aeroplane'):
         assert part in str(error.value)
 
 
 @pytest.mark.parametrize('tags', [[], ['cat']])
 def test_image_label_file_against_the_lists(
-        tiny_voc: Path, tiny_dataset: Build, tags: list[str]) -> None:
+        own_lists: Path, tiny_dataset: Build, tags: list[str]) -> None:
     """A file that denies the class an image is listed for is refused."""
-    label_file(tiny_voc, tiny_dataset(), {'val_03_1': tags})
+    label_file(own_lists, tiny_dataset(own_lists), {'val_03_1': tags})
     with pytest.raises(ValueError, match="tags.json.*'val_03_1'.*'bird'"):
-        tiny_dataset(image_labels='tags.json')
+        tiny_dataset(own_lists, image_labels='tags.json')
 
 
 # ------------------------------------------------------------- bad input
 @pytest.mark.parametrize(('kind', 'path'), [
     ('image', f'{IMAGES}/val_02_1.jpg'), ('mask', f'{MASKS}/val_02_1.png')])
 def test_missing_file(
-        tiny_voc: Path, tiny_dataset: Build, kind: str, path: str) -> None:
+        own_files: Path, tiny_dataset: Build, kind: str, path: str) -> None:
     """A list that names a missing image or mask: count, file, folder, and way out."""
-    (tiny_voc / path).unlink()
+    (own_files / path).unlink()
     with pytest.raises(FileNotFoundError) as error:
-        tiny_dataset()
+        tiny_dataset(own_files)
     folder, name = path.rsplit('/', 1)
     for part in (f'1 of 15 {kind}s', f"'{name}'", folder, 'splits/tiny/val/fold',
                  'tools/dataset_converters/pascal5i.py'):
         assert part in str(error.value)
 
 
-def test_list_naming_an_unknown_image(tiny_voc: Path, tiny_dataset: Build) -> None:
+def test_list_naming_an_unknown_image(own_lists: Path, tiny_dataset: Build) -> None:
     """A name that no file has is found before training starts."""
-    path = tiny_voc / 'splits/tiny/trn/fold1.txt'
+    path = own_lists / 'splits/tiny/trn/fold1.txt'
     path.write_text(path.read_text() + '2012_999999__06\n')
     with pytest.raises(FileNotFoundError, match=r"1 of 46 images .*'2012_999999\.jpg'"):
-        tiny_dataset(split='trn', with_masks=False)
+        tiny_dataset(own_lists, split='trn', with_masks=False)
 
 
 @pytest.mark.parametrize(('kind', 'folder'), [('image', IMAGES), ('mask', MASKS)])
 def test_missing_folder(
-        tiny_voc: Path, tiny_dataset: Build, kind: str, folder: str) -> None:
+        own_files: Path, tiny_dataset: Build, kind: str, folder: str) -> None:
     """The error names the folder and the setting."""
-    shutil.rmtree(tiny_voc / folder)
+    shutil.rmtree(own_files / folder)
     with pytest.raises(
             FileNotFoundError,
             match=f"{kind} folder '.*{folder}' does not exist: set MMWSFS_DATA_ROOT"):
-        tiny_dataset()
+        tiny_dataset(own_files)
 
 
 def test_missing_list(tiny_dataset: Build) -> None:
@@ -363,11 +377,11 @@ def test_missing_list(tiny_dataset: Build) -> None:
         tiny_dataset(lists='splits/none')
 
 
-def test_empty_list(tiny_voc: Path, tiny_dataset: Build) -> None:
+def test_empty_list(own_lists: Path, tiny_dataset: Build) -> None:
     """Training does not go on with fewer folds than it thinks."""
-    (tiny_voc / 'splits/tiny/trn/fold2.txt').write_text('')
+    (own_lists / 'splits/tiny/trn/fold2.txt').write_text('')
     with pytest.raises(ValueError, match=r"trn/fold2\.txt' is empty"):
-        tiny_dataset(split='trn')
+        tiny_dataset(own_lists, split='trn')
 
 
 @pytest.mark.parametrize(('line', 'message'), [
@@ -375,23 +389,23 @@ def test_empty_list(tiny_voc: Path, tiny_dataset: Build) -> None:
     ('val_02_1__07', r'val/fold0\.txt:21: .*class 7, but this fold holds classes 1'),
 ])
 def test_bad_line(
-        tiny_voc: Path, tiny_dataset: Build, line: str, message: str) -> None:
+        own_lists: Path, tiny_dataset: Build, line: str, message: str) -> None:
     """A malformed line and a class out of the fold are named with their line."""
-    path = tiny_voc / 'splits/tiny/val/fold0.txt'
+    path = own_lists / 'splits/tiny/val/fold0.txt'
     path.write_text(path.read_text() + line + '\n')
     with pytest.raises(ValueError, match=message):
-        tiny_dataset()
+        tiny_dataset(own_lists)
 
 
 @pytest.mark.parametrize(('lines', 'count'), [([0], 1), ([0, 0, 0], 1), ([], 0)])
 def test_class_with_too_few_images(
-        tiny_voc: Path, tiny_dataset: Build, lines: list[int], count: int) -> None:
+        own_lists: Path, tiny_dataset: Build, lines: list[int], count: int) -> None:
     """Published code loops for ever here; repeats of a name do not count."""
-    path = tiny_voc / 'splits/tiny/val/fold0.txt'
+    path = own_lists / 'splits/tiny/val/fold0.txt'
     kept = [line for line in path.read_text().split() if not line.endswith('__04')]
     path.write_text('\n'.join(kept + ['val_04_0__04' for _ in lines]))
     with deadline(), pytest.raises(ValueError) as error:
-        tiny_dataset()
+        tiny_dataset(own_lists)
     for part in (f"class 4 ('boat') has {count} images", '1-shot', 'at least 2',
                  'splits/tiny/val'):
         assert part in str(error.value)
@@ -428,13 +442,13 @@ def test_unknown_split(tiny_dataset: Build) -> None:
         tiny_dataset(split='train')
 
 
-def spoil(tiny_voc: Path, tiny_dataset: Build, pipeline: list[dict],
+def spoil(own_files: Path, tiny_dataset: Build, pipeline: list[dict],
           change: Callable[[Path, Path], None]) -> str:
     """Spoil a query's files and return the message of loading its episode, 6."""
-    dataset = tiny_dataset(pipeline=pipeline)
+    dataset = tiny_dataset(own_files, pipeline=pipeline)
     name = dataset.data_list[6]['name']
     assert dataset[6]['data_samples'].episode == 6
-    change(tiny_voc / IMAGES / f'{name}.jpg', tiny_voc / MASKS / f'{name}.png')
+    change(own_files / IMAGES / f'{name}.jpg', own_files / MASKS / f'{name}.png')
     with pytest.raises(RuntimeError) as error:
         dataset[6]
     message = str(error.value)
@@ -444,35 +458,35 @@ def spoil(tiny_voc: Path, tiny_dataset: Build, pipeline: list[dict],
 
 
 def test_truncated_image(
-        tiny_voc: Path, tiny_dataset: Build,
+        own_files: Path, tiny_dataset: Build,
         make_pipeline: Callable[..., list[dict]]) -> None:
     """The error names the episode and the file."""
     def truncate(image: Path, mask: Path) -> None:
         image.write_bytes(image.read_bytes()[:-200])
-    message = spoil(tiny_voc, tiny_dataset, make_pipeline(True), truncate)
+    message = spoil(own_files, tiny_dataset, make_pipeline(True), truncate)
     assert 'truncated' in message
 
 
 def test_mask_with_unknown_labels(
-        tiny_voc: Path, tiny_dataset: Build,
+        own_files: Path, tiny_dataset: Build,
         make_pipeline: Callable[..., list[dict]]) -> None:
     """Labels that are no class are named, not taken for background."""
     def relabel(image: Path, mask: Path) -> None:
         pixels = np.array(Image.open(mask))
         pixels[0, :2] = 21, 254
         Image.fromarray(pixels).save(mask)
-    message = spoil(tiny_voc, tiny_dataset, make_pipeline(True), relabel)
+    message = spoil(own_files, tiny_dataset, make_pipeline(True), relabel)
     assert f'{MASKS}/' in message
     assert 'unknown labels [21, 254]' in message and '255 (void)' in message
 
 
 @pytest.mark.parametrize('mode', ['RGB', 'I;16'])
 def test_mask_that_is_no_label_map(
-        tiny_voc: Path, tiny_dataset: Build, mode: str,
+        own_files: Path, tiny_dataset: Build, mode: str,
         make_pipeline: Callable[..., list[dict]]) -> None:
     """A coloured or a 16-bit mask is refused."""
     def recolour(image: Path, mask: Path) -> None:
         with Image.open(mask) as label:
             label.convert('RGB' if mode == 'RGB' else 'L').convert(mode).save(mask)
-    message = spoil(tiny_voc, tiny_dataset, make_pipeline(True), recolour)
+    message = spoil(own_files, tiny_dataset, make_pipeline(True), recolour)
     assert f'{MASKS}/' in message and 'is no label map' in message

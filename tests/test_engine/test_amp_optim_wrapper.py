@@ -65,9 +65,7 @@ def test_train_step_of_the_model(
         on_cpu: None, tiny_model: dict, tiny_dataset: Callable[..., Pascal5iDataset],
         make_pipeline: Callable[..., list[dict]]) -> None:
     """The whole model trains in mixed precision; its losses are float32."""
-    dataset = tiny_dataset(split='trn', pipeline=make_pipeline(True, True))
-    for index, transform in enumerate(dataset.pipeline.transforms[0].query.transforms):
-        assert index < 3, transform
+    dataset = tiny_dataset(split='trn', pipeline=make_pipeline())
     torch.manual_seed(0)
     model = MODELS.build(tiny_model)
     model.supervision = 'image'

@@ -4,12 +4,8 @@ from __future__ import annotations
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
-import pytest
-import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
-from mmengine.structures import PixelData
 from PIL import Image
 
 from mmwsfs.engine import FewShotVisualizationHook
@@ -39,30 +35,14 @@ def test_nothing_is_drawn_by_default(tiny_config: Config, tmp_path: Path) -> Non
     assert not list(tmp_path.rglob('episode_*.png'))
 
 
-@pytest.fixture
-def sample(tmp_path: Path) -> FewShotDataSample:
-    """A 2-way 1-shot episode, number 6, with predictions."""
-    for index, name in enumerate('qab'):
-        pixels = np.full((8, 12, 3), (200, 40 * index, 10), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / f'{name}.png')
-    sample = FewShotDataSample(metainfo=dict(
-        episode=6, query_path=str(tmp_path / 'q.png'), class_ids=[3, 1],
-        support_paths=[[str(tmp_path / 'a.png')], [str(tmp_path / 'b.png')]]))
-    sample.support_masks = torch.ones(2, 1, 4, 4, dtype=torch.uint8)
-    sample.presence_scores = torch.tensor([0.25, 0.75])
-    sample.gt_sem_seg = PixelData(data=torch.full((1, 8, 12), 2))
-    sample.pred_sem_seg = PixelData(data=torch.full((1, 8, 12), 1))
-    return sample
-
-
 class Visualizer:
     """Notes what it is asked to draw."""
 
     def __init__(self) -> None:
-        self.episodes, self.images, self.shown = [], [], []
+        self.drawn, self.images, self.shown = [], [], []
 
-    def draw_episode(self, *args, **kwargs) -> str:
-        self.episodes.append((args, kwargs))
+    def draw_sample(self, *args) -> str:
+        self.drawn.append(args)
         return 'picture'
 
     def add_image(self, *args) -> None:
@@ -72,35 +52,31 @@ class Visualizer:
         self.shown.append((args, kwargs))
 
 
-def run(hook: FewShotVisualizationHook, sample: FewShotDataSample) -> Visualizer:
+def run(hook: FewShotVisualizationHook, numbers: list[int]) -> Visualizer:
+    """Give the hook a batch of episodes."""
     visualizer = Visualizer()
     dataset = SimpleNamespace(metainfo=dict(classes=CLASSES))
     runner = SimpleNamespace(
         visualizer=visualizer, test_dataloader=SimpleNamespace(dataset=dataset))
-    hook.after_test_iter(runner, 0, {}, [sample])
+    samples = [FewShotDataSample(metainfo=dict(episode=j)) for j in numbers]
+    hook.after_test_iter(runner, 0, {}, samples)
+    assert [sample.episode for sample, _ in visualizer.drawn] == [
+        step for _, _, step in visualizer.images]
     return visualizer
 
 
-def test_what_is_drawn(sample: FewShotDataSample) -> None:
-    """Images as RGB, class names by absolute number, truth and prediction apart."""
-    visualizer = run(FewShotVisualizationHook(draw=True, interval=3), sample)
-    (query, supports, names), kwargs = visualizer.episodes[0]
-    assert query.shape == (8, 12, 3) and query[0, 0].tolist() == [200, 0, 10]
-    assert [[image[0, 0].tolist() for image in images] for images in supports] == [
-        [[200, 40, 10]], [[200, 80, 10]]]
-    assert names == ['cow', 'ant']
-    assert kwargs['support_masks'].shape == (2, 1, 4, 4)
-    assert (kwargs['truth'] == 2).all() and (kwargs['prediction'] == 1).all()
-    assert kwargs['scores'] == [0.25, 0.75]
-    assert visualizer.images == [('episode', 'picture', 6)]
+def test_batches() -> None:
+    """The number of the episode counts, not its place in a batch or the batch's."""
+    hook = HOOKS.build(dict(type='FewShotVisualizationHook', draw=True))
+    visualizer = run(hook, [49, 50, 51, 100])
+    assert visualizer.images == [
+        ('episode', 'picture', 50), ('episode', 'picture', 100)]
+    assert all(classes == CLASSES for _, classes in visualizer.drawn)
     assert not visualizer.shown
+    assert not run(FewShotVisualizationHook(), [0, 50]).drawn
 
 
-def test_show(sample: FewShotDataSample) -> None:
-    """``show`` opens a window for as long as asked; other episodes are passed over."""
-    hook = HOOKS.build(dict(
-        type='FewShotVisualizationHook', draw=True, interval=6, show=True, wait_time=1))
-    assert run(hook, sample).shown == [(('picture', ), dict(wait_time=1))]
-    hook.interval = 4
-    visualizer = run(hook, sample)
-    assert not (visualizer.episodes or visualizer.images or visualizer.shown)
+def test_show() -> None:
+    """``show`` opens a window for as long as asked."""
+    hook = FewShotVisualizationHook(draw=True, interval=3, show=True, wait_time=1)
+    assert run(hook, [4, 6]).shown == [(('picture', ), dict(wait_time=1))]

@@ -39,7 +39,7 @@ def test_test_episodes(browse) -> None:
     pictures = browse(IMAGE, '--num', 3)
     assert list(pictures) == [f'test_{j:04d}.png' for j in range(3)]
     assert all(picture.shape[1:] == (3 * 200, 3) for picture in pictures.values())
-    assert len({picture.tobytes() for picture in pictures.values()}) == 3
+    assert len({picture.tobytes() for picture in pictures.values()}) > 1
     again = browse(IMAGE, '--num', 3)
     assert all(np.array_equal(again[name], pictures[name]) for name in pictures)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
-from mmwsfs.datasets import Pascal5iDataset
 
 SCRIPT = Path(__file__).parents[2] / 'tools/dataset_converters/pascal5i.py'
 VOC = 'VOCdevkit/VOC2012'
@@ -26,10 +25,10 @@ def convert(monkeypatch: pytest.MonkeyPatch, *args) -> None:
     module.main()
 
 
-def counted(voc: Path, names: list[str], fold: int, min_area: int) -> set[str]:
+def counted(voc: Path, split: str, fold: int, min_area: int) -> set[str]:
     """Entries of a fold by an independent count of pixels."""
     entries = set()
-    for name in names:
+    for name in stems(voc.parents[1], split):
         with Image.open(voc / 'SegmentationClassAug' / f'{name}.png') as image:
             pixels = np.array(image)
         for number in range(5 * fold + 1, 5 * fold + 6):
@@ -39,17 +38,27 @@ def counted(voc: Path, names: list[str], fold: int, min_area: int) -> set[str]:
 
 
 def stems(tiny_voc: Path, split: str) -> list[str]:
+    """Names of the images that were made for a split."""
     return sorted(
         path.stem for path in (tiny_voc / VOC / 'JPEGImages').glob(f'{split}_*.jpg'))
 
 
 @pytest.fixture
-def val_file(tiny_voc: Path) -> Path:
-    """VOC's own list of test images, where the script looks for it."""
-    path = tiny_voc / VOC / 'ImageSets/Segmentation/val.txt'
-    path.parent.mkdir(parents=True)
-    path.write_text('\n'.join(stems(tiny_voc, 'val')) + '\n')
-    return path
+def voc(tiny_voc: Path, tmp_path: Path) -> Path:
+    """``VOC2012`` of ``tiny_voc``, with a list of test images where VOC has it."""
+    voc = tmp_path / VOC
+    lists = voc / 'ImageSets/Segmentation'
+    lists.mkdir(parents=True)
+    (lists / 'val.txt').write_text('\n'.join(stems(tiny_voc, 'val')) + '\n')
+    for folder in ('JPEGImages', 'SegmentationClassAug'):
+        (voc / folder).symlink_to(tiny_voc / VOC / folder)
+    return voc
+
+
+@pytest.fixture
+def lists(tiny_voc: Path, tmp_path: Path) -> Path:
+    """The lists of ``tiny_voc``, for the test to change."""
+    return Path(shutil.copytree(tiny_voc / 'splits/tiny', tmp_path / 'lists'))
 
 
 # ------------------------------------------------------------- --lists
@@ -82,87 +91,93 @@ def test_lists_from_a_url(
     ('a__06\nnonsense\n', r'fold1\.txt:2: .*name__class'),
     ('', r'fold1\.txt. is empty'),
 ])
-def test_lists_are_checked(tiny_voc: Path, tmp_path: Path, text: str, message: str,
+def test_lists_are_checked(lists: Path, tmp_path: Path, text: str, message: str,
                            monkeypatch: pytest.MonkeyPatch) -> None:
     """Lists that the dataset could not read are not accepted."""
-    (tiny_voc / 'splits/tiny/val/fold1.txt').write_text(text)
+    (lists / 'val/fold1.txt').write_text(text)
     with pytest.raises(ValueError, match=message):
-        convert(monkeypatch, tmp_path / 'out', '--lists', tiny_voc / 'splits/tiny')
+        convert(monkeypatch, tmp_path / 'out', '--lists', lists)
 
 
 def test_a_list_is_missing(
-        tiny_voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The missing list is named."""
-    (tiny_voc / 'splits/tiny/val/fold3.txt').unlink()
+    (lists / 'val/fold3.txt').unlink()
     with pytest.raises((FileNotFoundError, SystemExit), match=r'val/fold3\.txt'):
-        convert(monkeypatch, tmp_path / 'out', '--lists', tiny_voc / 'splits/tiny')
+        convert(monkeypatch, tmp_path / 'out', '--lists', lists)
 
 
 # ------------------------------------------------------------- --masks
 @pytest.mark.parametrize('min_area', [100, 300])
-def test_lists_from_masks(
-        tiny_voc: Path, val_file: Path, tmp_path: Path, min_area: int,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_from_masks(voc: Path, tmp_path: Path, min_area: int,
+                          monkeypatch: pytest.MonkeyPatch) -> None:
     """An image is listed for the classes that cover the area: main ones, or all."""
     out = tmp_path / 'out'
-    voc = tiny_voc / VOC
     convert(monkeypatch, out, '--masks', voc, '--min-area', min_area)
     for split in ('trn', 'val'):
         for fold in range(4):
             lines = (out / f'{split}/fold{fold}.txt').read_text().split()
             assert len(set(lines)) == len(lines) == {100: 20, 300: 15}[min_area]
-            assert set(lines) == counted(voc, stems(tiny_voc, split), fold, min_area)
+            assert set(lines) == counted(voc, split, fold, min_area)
 
 
 def test_the_dataset_reads_the_lists(
-        tiny_voc: Path, val_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        voc: Path, tiny_voc: Path, tmp_path: Path, tiny_dataset,
+        monkeypatch: pytest.MonkeyPatch) -> None:
     """What the script makes is what the dataset takes."""
-    convert(monkeypatch, tiny_voc / 'splits/made', '--masks', tiny_voc / VOC,
-            '--min-area', 100)
+    convert(monkeypatch, tmp_path / 'out', '--masks', voc, '--min-area', 100)
     for split in ('trn', 'val'):
-        made, tiny = (Pascal5iDataset(
-            data_root=str(tiny_voc), lists=f'splits/{name}', fold=2, split=split)
-            for name in ('made', 'tiny'))
+        made, tiny = (
+            tiny_dataset(lists=str(lists), fold=2, split=split)
+            for lists in (tmp_path / 'out', tiny_voc / 'splits/tiny'))
         assert made.labels_of == tiny.labels_of
 
 
 def test_named_image_files(
-        tiny_voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The images of both splits can be named."""
-    trn, val = stems(tiny_voc, 'val'), stems(tiny_voc, 'trn')[:30]
-    for split, names in (('trn', trn), ('val', val + stems(tiny_voc, 'trn')[30:])):
-        (tmp_path / f'{split}.txt').write_text('\n'.join(names))
+        voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The images of both splits can be named, here the wrong way round."""
+    for split, other in (('trn', 'val'), ('val', 'trn')):
+        (tmp_path / f'{split}.txt').write_text('\n'.join(stems(voc.parents[1], other)))
     out = tmp_path / 'out'
-    convert(monkeypatch, out, '--masks', tiny_voc / VOC, '--min-area', 300,
+    convert(monkeypatch, out, '--masks', voc, '--min-area', 300,
             '--val-images', tmp_path / 'val.txt',
             '--train-images', tmp_path / 'trn.txt')
-    for fold in range(4):
-        lines = (out / f'trn/fold{fold}.txt').read_text().split()
-        assert set(lines) == counted(tiny_voc / VOC, trn, fold, 300)
-        assert all(line.startswith('trn_')
-                   for line in (out / f'val/fold{fold}.txt').read_text().split())
+    for split, other in (('trn', 'val'), ('val', 'trn')):
+        for fold in range(4):
+            lines = (out / f'{split}/fold{fold}.txt').read_text().split()
+            assert set(lines) == counted(voc, other, fold, 300)
 
 
-def test_default_area_is_documented(
-        tiny_voc: Path, val_file: Path, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch) -> None:
-    """2048 pixels if nothing is said: too much for these images, so no list."""
-    with pytest.raises(ValueError, match='is empty'):
-        convert(monkeypatch, tmp_path / 'out', '--masks', tiny_voc / VOC)
-    for name in stems(tiny_voc, 'trn') + stems(tiny_voc, 'val'):
-        pixels = np.full((32, 65), int(name.split('_')[1]), np.uint8)
-        pixels[:, 64:] = 255
-        if name.endswith('_1'):
-            pixels[0, 0] = 0  # 2047 pixels
-        Image.fromarray(pixels).save(
-            tiny_voc / VOC / f'SegmentationClassAug/{name}.png')
-    convert(monkeypatch, tmp_path / 'out', '--masks', tiny_voc / VOC)
-    for name in LISTS:
-        lines = (tmp_path / 'out' / name).read_text().split()
-        assert len(lines) == 10 and not any('_1__' in line for line in lines)
+def test_default_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """2048 pixels if nothing is said: 2047 are too few."""
+    masks = tmp_path / 'SegmentationClassAug'
+    masks.mkdir()
+    for split in ('trn', 'val'):
+        for fold in range(4):
+            label_map = np.repeat(np.arange(5 * fold + 1, 5 * fold + 6), 32)[:, None]
+            label_map = np.tile(label_map, 64).astype(np.uint8)
+            Image.fromarray(label_map).save(masks / f'{split}_{fold}_large.png')
+            label_map[::32, 0] = 255
+            Image.fromarray(label_map).save(masks / f'{split}_{fold}_small.png')
+    names = [path.stem for path in masks.glob('val_*')]
+    (tmp_path / 'val.txt').write_text('\n'.join(names))
+    convert(monkeypatch, tmp_path / 'out', '--masks', tmp_path, '--val-images',
+            tmp_path / 'val.txt')
+    for split in ('trn', 'val'):
+        for fold in range(4):
+            lines = (tmp_path / f'out/{split}/fold{fold}.txt').read_text().split()
+            assert sorted(lines) == [f'{split}_{fold}_large__{number:02d}'
+                                     for number in range(5 * fold + 1, 5 * fold + 6)]
 
 
 # ------------------------------------------------------------- errors
+def test_area_that_nothing_covers(
+        voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty lists are not made silently."""
+    with pytest.raises((ValueError, SystemExit), match='is empty'):
+        convert(monkeypatch, tmp_path / 'out', '--masks', voc)
+
+
 def test_missing_val_images(tiny_voc: Path, tmp_path: Path, capsys,
                             monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the list of test images the script says what to name."""
@@ -173,13 +188,12 @@ def test_missing_val_images(tiny_voc: Path, tmp_path: Path, capsys,
 
 
 def test_image_without_mask(
-        tiny_voc: Path, val_file: Path, tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+        voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A listed image without mask is named, with the file that lists it."""
-    val_file.write_text(val_file.read_text() + '2012_000001\n')
+    (tmp_path / 'val.txt').write_text('val_01_1\n2012_000001\n')
     with pytest.raises(SystemExit, match=r"val\.txt' names '2012_000001'.*is missing"):
-        convert(monkeypatch, tmp_path / 'out', '--masks', tiny_voc / VOC,
-                '--min-area', 100)
+        convert(monkeypatch, tmp_path / 'out', '--masks', voc, '--min-area', 100,
+                '--val-images', tmp_path / 'val.txt')
 
 
 @pytest.mark.parametrize('args', [[], ['--lists', 'a', '--masks', 'b']])

@@ -1,10 +1,15 @@
 """EpisodeVisualizer: pictures of episodes."""
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+from mmengine.structures import PixelData
+from PIL import Image
 
-from mmwsfs.registry import VISUALIZERS
+from mmwsfs.structures import FewShotDataSample
 from mmwsfs.visualization import EpisodeVisualizer, episode_visualizer
 from mmwsfs.visualization.episode_visualizer import VOID, WAY_COLOURS, overlay, titled
 
@@ -13,7 +18,7 @@ SIDE = 200  # of a tile
 
 @pytest.fixture
 def visualizer() -> EpisodeVisualizer:
-    return VISUALIZERS.build(dict(type='EpisodeVisualizer'))
+    return EpisodeVisualizer()
 
 
 def noise(seed: int, height: int = SIDE, width: int = SIDE) -> np.ndarray:
@@ -138,7 +143,36 @@ def test_titles(visualizer: EpisodeVisualizer, monkeypatch: pytest.MonkeyPatch) 
 def test_long_titles_stay_in_their_tile() -> None:
     """A long title is cut; it neither fails nor widens the tile."""
     image = np.full((SIDE, SIDE, 3), 255, np.uint8)
-    long, short = titled(image, 'x' * 500, SIDE), titled(image, 'x', SIDE)
+    long, short = titled(image, '_' * 500, SIDE), titled(image, '_', SIDE)
     assert long.shape == short.shape
-    assert (long < 255).sum() > (short < 255).sum()
-    assert (long[:, -3:] == 255).all()
+    assert (long < 255).sum() > 20 * (short < 255).sum()
+    assert (long[:, -1] == 255).all()  # it ends before the tile does
+
+
+def test_draw_sample(visualizer: EpisodeVisualizer, tmp_path: Path,
+                     monkeypatch: pytest.MonkeyPatch) -> None:
+    """A predicted episode: files as RGB, class names by absolute number."""
+    for index, name in enumerate('qab'):
+        pixels = np.full((8, 12, 3), (200, 40 * index, 10), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f'{name}.png')
+    sample = FewShotDataSample(metainfo=dict(
+        episode=6, query_path=str(tmp_path / 'q.png'), class_ids=[3, 1],
+        support_paths=[[str(tmp_path / 'a.png')], [str(tmp_path / 'b.png')]]))
+    sample.support_masks = torch.ones(2, 1, 4, 4, dtype=torch.uint8)
+    sample.presence_scores = torch.tensor([0.25, 0.75])
+    sample.gt_sem_seg = PixelData(data=torch.full((1, 8, 12), 2))
+    sample.pred_sem_seg = PixelData(data=torch.full((1, 8, 12), 1))
+    picture = visualizer.draw_sample(sample, ('ant', 'bee', 'cow'))
+    assert picture.shape[1:] == (5 * SIDE, 3)
+
+    monkeypatch.setattr(
+        visualizer, 'draw_episode', lambda *args, **kwargs: (args, kwargs))
+    (query, supports, names), kwargs = visualizer.draw_sample(
+        sample, ('ant', 'bee', 'cow'))
+    assert query.shape == (8, 12, 3) and query[0, 0].tolist() == [200, 0, 10]
+    assert [[image[0, 0].tolist() for image in images] for images in supports] == [
+        [[200, 40, 10]], [[200, 80, 10]]]
+    assert names == ['cow', 'ant']
+    assert kwargs['support_masks'].shape == (2, 1, 4, 4)
+    assert (kwargs['truth'] == 2).all() and (kwargs['prediction'] == 1).all()
+    assert kwargs['scores'] == [0.25, 0.75]

