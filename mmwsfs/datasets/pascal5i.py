@@ -72,6 +72,12 @@ class Pascal5iDataset(BaseDataset):
                  **kwargs) -> None:
         if split not in ('trn', 'val'):
             raise ValueError(f"unknown split {split!r}: choose 'trn' or 'val'")
+        if shot < 1:
+            raise ValueError(f'shot={shot}: an episode needs at least one support')
+        if num_episodes is not None and num_episodes < 1:
+            raise ValueError(
+                f'num_episodes={num_episodes}: give at least 1, or None for one '
+                'episode an entry of the lists')
         self.fold = fold
         self.split = split
         self.lists = lists
@@ -101,20 +107,21 @@ class Pascal5iDataset(BaseDataset):
         self._metainfo.update(
             class_ids=self.class_ids, fold=self.fold, way=self.way, shot=self.shot)
         super().full_init()
-        self._check_files()
-        self.images_of = self._group_by_class()
-        self.labels_of = self._labels()
 
     def load_data_list(self) -> list[dict]:
-        """One dict an entry of the lists: ``name`` and ``class_id``."""
+        """One dict an entry of the lists: ``name`` and ``class_id``, all checked."""
         if self.split == 'val':
             folds = [self.fold]
         else:
             folds = [fold for fold in range(FOLDS) if fold != self.fold]
         num_classes = len(self.metainfo['classes'])
-        return [
+        entries = [
             dict(name=name, class_id=class_id) for fold in folds
             for name, class_id in read_split_list(self._list_path(fold), num_classes)]
+        self._check_files(entries)
+        self.images_of = self._group_by_class(entries)
+        self.labels_of = self._labels(entries)
+        return entries
 
     def _under_root(self, path: str) -> Path:
         return Path(path if is_abs(path) else os.path.join(self.data_root, path))
@@ -125,13 +132,13 @@ class Pascal5iDataset(BaseDataset):
     def _list_names(self) -> str:
         return f'{self._list_path(0).parent}/fold*.txt'
 
-    def _check_files(self) -> None:
+    def _check_files(self, entries: list[dict]) -> None:
         """Every listed image, and mask if masks are read, is there."""
         kinds = [('image', self.data_prefix['img_path'], self.img_suffix)]
         if self.with_masks:
             kinds.append(
                 ('mask', self.data_prefix['seg_map_path'], self.seg_map_suffix))
-        names = list(dict.fromkeys(entry['name'] for entry in self.data_list))
+        names = list(dict.fromkeys(entry['name'] for entry in entries))
         for kind, folder, suffix in kinds:
             try:
                 present = set(os.listdir(folder))
@@ -147,9 +154,9 @@ class Pascal5iDataset(BaseDataset):
                     f"'{missing[0]}{suffix}': complete the folder, or use lists of "
                     'what is there (tools/dataset_converters/pascal5i.py)')
 
-    def _group_by_class(self) -> dict[int, list[str]]:
+    def _group_by_class(self, entries: list[dict]) -> dict[int, list[str]]:
         images_of: dict[int, list[str]] = {number: [] for number in self.class_ids}
-        for entry in self.data_list:
+        for entry in entries:
             images_of[entry['class_id']].append(entry['name'])
         for number, images in images_of.items():
             if len(set(images)) < self.shot + 1:
@@ -164,11 +171,11 @@ class Pascal5iDataset(BaseDataset):
                 f"in split '{self.split}'")
         return images_of
 
-    def _labels(self) -> dict[str, set[int]]:
+    def _labels(self, entries: list[dict]) -> dict[str, set[int]]:
         """Image name -> classes: image-level labels."""
         labels: dict[str, set[int]] = {}
         if self.image_labels is None:
-            for entry in self.data_list:
+            for entry in entries:
                 labels.setdefault(entry['name'], set()).add(entry['class_id'])
             return labels
         path = self._under_root(self.image_labels)
@@ -180,7 +187,7 @@ class Pascal5iDataset(BaseDataset):
                     f"image-label file '{path}': image '{name}' has unknown classes "
                     f'{sorted(unknown)}; the dataset knows {sorted(numbers)}')
             labels[name] = {numbers[tag] for tag in tags}
-        for entry in self.data_list:
+        for entry in entries:
             if entry['class_id'] not in labels.get(entry['name'], ()):
                 raise ValueError(
                     f"image-label file '{path}' does not give image '{entry['name']}' "

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 FOLDS = 4
@@ -13,29 +14,25 @@ def fold_classes(fold: int, num_classes: int) -> range:
     Raises:
         ValueError: there is no such fold, or the classes do not divide into folds.
     """
-    if fold not in range(FOLDS):
-        raise ValueError(f'unknown fold {fold}: choose one of 0..{FOLDS - 1}')
+    if not isinstance(fold, int) or fold not in range(FOLDS):
+        raise ValueError(f'unknown fold {fold!r}: choose one of 0..{FOLDS - 1}')
     if num_classes % FOLDS:
         raise ValueError(f'{num_classes} classes do not divide into {FOLDS} folds')
     size = num_classes // FOLDS
     return range(fold * size + 1, (fold + 1) * size + 1)
 
 
-def read_split_list(path: Path, num_classes: int) -> list[tuple[str, int]]:
-    """Read a list of ``name__class``, such as ``trn/fold0.txt``, in its order.
+def parse_split_list(lines: Sequence[str], path: Path,
+                     num_classes: int) -> list[tuple[str, int]]:
+    """Parse the ``name__class`` lines of the list ``path``, in their order.
 
     Raises:
-        FileNotFoundError: there is no such list.
         ValueError: the list is empty, a line is malformed, or names a class that its
             fold (the number in the file's name) does not hold.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"split list '{path}' does not exist: get the published lists or make "
-            'your own with tools/dataset_converters/pascal5i.py')
     allowed = fold_classes(int(path.stem.removeprefix('fold')), num_classes)
     entries = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         match = _LINE.match(line.strip())
@@ -51,3 +48,17 @@ def read_split_list(path: Path, num_classes: int) -> list[tuple[str, int]]:
     if not entries:
         raise ValueError(f"split list '{path}' is empty")
     return entries
+
+
+def read_split_list(path: Path, num_classes: int) -> list[tuple[str, int]]:
+    """Read a list of ``name__class``, such as ``trn/fold0.txt``.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: as :func:`parse_split_list`.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"split list '{path}' does not exist: get the published lists or make "
+            'your own with tools/dataset_converters/pascal5i.py')
+    return parse_split_list(path.read_text().splitlines(), path, num_classes)

@@ -135,6 +135,7 @@ class EpisodeVisualizer(Visualizer):
             [[read_rgb(path) for path in paths] for paths in sample.support_paths],
             [classes[number - 1] for number in sample.class_ids],
             support_masks=sample.support_masks.cpu().numpy(),
-            truth=sample.gt_sem_seg.data[0].cpu().numpy(),
+            truth=(sample.gt_sem_seg.data[0].cpu().numpy()
+                   if 'gt_sem_seg' in sample else None),
             prediction=sample.pred_sem_seg.data[0].cpu().numpy(),
             scores=sample.presence_scores.tolist())

@@ -490,3 +490,24 @@ def test_mask_that_is_no_label_map(
             label.convert('RGB' if mode == 'RGB' else 'L').convert(mode).save(mask)
     message = spoil(own_files, tiny_dataset, make_pipeline(True), recolour)
     assert f'{MASKS}/' in message and 'is no label map' in message
+
+
+@pytest.mark.parametrize('settings, message', [
+    (dict(shot=0), 'shot=0'),
+    (dict(num_episodes=0), 'num_episodes=0'),
+    (dict(num_episodes=-3), 'num_episodes=-3'),
+    (dict(fold='1'), "unknown fold '1'"),
+])
+def test_bad_numbers(tiny_dataset: Build, settings: dict, message: str) -> None:
+    """Refused when the dataset is made, not met later."""
+    with pytest.raises(ValueError, match=message):
+        tiny_dataset(**settings)
+
+
+def test_lazy_dataset_fails_the_same_way_twice(
+        tiny_dataset: Build, tiny_voc_without_masks: Path) -> None:
+    """A failed check leaves no half-made dataset."""
+    dataset = tiny_dataset(tiny_voc_without_masks, lazy_init=True)
+    for _ in range(2):
+        with pytest.raises(FileNotFoundError, match='mask folder'):
+            len(dataset)

@@ -173,6 +173,7 @@ def loaded(seed: int, label_map: np.ndarray | None = None) -> dict:
         img=np.random.default_rng(seed).integers(0, 256, (4, 6, 3), np.uint8))
     if label_map is not None:
         image['gt_seg_map'] = label_map
+        image['seg_labels'] = set(label_map.ravel().tolist())
     return image
 
 
@@ -238,3 +239,40 @@ def test_pack_inputs_and_metainfo() -> None:
     assert sample.query_path == '0.jpg'
     assert sample.support_paths == [['1.jpg', '2.jpg'], ['3.jpg', '4.jpg']]
     assert sample.ori_shape == (40, 60) and sample.img_shape == (4, 6)
+
+
+def test_presence_survives_the_resize(tmp_path: Path) -> None:
+    """An object of one pixel is present, though a resize loses it from the mask."""
+    label_map = np.zeros((40, 40), np.uint8)
+    label_map[1, 1] = 2
+    photo = tmp_path / 'photo.png'
+    Image.fromarray(np.zeros((40, 40, 3), np.uint8)).save(photo)
+    mask = label_png(tmp_path / 'mask.png', label_map)
+    steps = [dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+             dict(type='LoadLabelMap'),
+             dict(type='Resize', scale=(8, 8), backend='pillow')]
+    results = TRANSFORMS.build(
+        dict(type='EpisodeTransform', query=steps, support=steps)).transform(
+        episode_dict(image_dict(photo, mask), [[image_dict(photo, mask)]], [2],
+                     [False]))
+    sample = pack(results)['data_samples']
+    assert not (sample.gt_sem_seg.data == 1).any()
+    assert sample.gt_presence.tolist() == [True]
+
+
+@pytest.mark.parametrize('content', [b'', b'garbage', None])
+def test_damaged_mask_is_named(tmp_path: Path, content: bytes | None) -> None:
+    """Empty, garbage or cut off: the mask file is named, not only its image."""
+    path = label_png(tmp_path / 'mask.png', np.arange(4096).reshape(64, 64) % 4)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:len(whole) // 2] if content is None else content)
+    with pytest.raises(ValueError, match=r"mask '.*mask\.png' cannot be read"):
+        LoadLabelMap()(dict(
+            seg_map_path=str(path), classes=CLASSES, seg_fields=[]))
+
+
+def test_mask_of_another_size_than_its_image(tmp_path: Path) -> None:
+    path = label_png(tmp_path / 'mask.png', np.zeros((4, 6)))
+    with pytest.raises(ValueError, match=r'is \(4, 6\), but its image \(6, 4\)'):
+        LoadLabelMap()(dict(seg_map_path=str(path), classes=CLASSES, seg_fields=[],
+                            ori_shape=(6, 4)))

@@ -18,13 +18,13 @@ import argparse
 import urllib.request
 from pathlib import Path
 
-import mmcv
 import numpy as np
 
-from mmwsfs.datasets import Pascal5iDataset
-from mmwsfs.datasets.split_lists import FOLDS, fold_classes, read_split_list
+from mmwsfs.datasets import LoadLabelMap, Pascal5iDataset
+from mmwsfs.datasets.split_lists import FOLDS, fold_classes, parse_split_list
 
-NUM_CLASSES = len(Pascal5iDataset.METAINFO['classes'])
+CLASSES = Pascal5iDataset.METAINFO['classes']
+NUM_CLASSES = len(CLASSES)
 SPLITS = ('trn', 'val')
 
 
@@ -37,8 +37,13 @@ def fetch_lists(source: str, out: Path) -> None:
                 with urllib.request.urlopen(f'{source.rstrip("/")}/{name}') as reply:
                     text = reply.read().decode()
             else:
-                text = Path(source, name).read_text()
-            write_list(out / name, text.split())
+                path = Path(source, name)
+                if not path.is_file():
+                    raise SystemExit(
+                        f"'{path}' does not exist: --lists names a folder with "
+                        'trn/fold0.txt ... val/fold3.txt')
+                text = path.read_text()
+            write_list(out / name, text.splitlines())
 
 
 def lists_from_masks(voc: Path, out: Path, image_lists: dict[str, Path],
@@ -52,13 +57,15 @@ def lists_from_masks(voc: Path, out: Path, image_lists: dict[str, Path],
         min_area: pixels.
     """
     folder = voc / 'SegmentationClassAug'
+    load_mask = LoadLabelMap()
     for split, file in image_lists.items():
         lines: dict[int, list[str]] = {fold: [] for fold in range(FOLDS)}
         for name in file.read_text().split():
             path = folder / f'{name}.png'
             if not path.is_file():
                 raise SystemExit(f"'{file}' names '{name}', but '{path}' is missing")
-            label_map = mmcv.imread(str(path), flag='unchanged', backend='pillow')
+            label_map = load_mask(dict(
+                seg_map_path=str(path), classes=CLASSES, seg_fields=[]))['gt_seg_map']
             areas = np.bincount(label_map.ravel(), minlength=256)
             for fold in range(FOLDS):
                 lines[fold] += [
@@ -70,10 +77,10 @@ def lists_from_masks(voc: Path, out: Path, image_lists: dict[str, Path],
 
 
 def write_list(path: Path, lines: list[str]) -> None:
-    """Write a list and check it by reading it back."""
+    """Check a list and write it."""
+    entries = parse_split_list(lines, path, NUM_CLASSES)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text('\n'.join(lines) + '\n')
-    entries = read_split_list(path, NUM_CLASSES)
     images = len({name for name, _ in entries})
     print(f'{path}: {len(entries)} entries, {images} images, '
           f'{len({number for _, number in entries})} classes')
@@ -102,6 +109,8 @@ def main() -> None:
     val = args.val_images or args.masks / 'ImageSets/Segmentation/val.txt'
     if not val.is_file():
         parser.error(f"'{val}' does not exist: name --val-images")
+    if args.train_images and not args.train_images.is_file():
+        parser.error(f"'{args.train_images}' does not exist")
     train = args.train_images
     if train is None:
         train = args.out / 'train_images.txt'

@@ -14,13 +14,15 @@ VOID = 255
 class LoadLabelMap(BaseTransform):
     """Load the mask of an image: 0 = background, 1..C = class, 255 = void.
 
-    Reads ``seg_map_path`` and ``classes`` (C names); adds ``gt_seg_map``,
-    (H, W) uint8.
+    Reads ``seg_map_path``, ``classes`` (C names) and, where the image was loaded
+    before, its ``ori_shape``; adds ``gt_seg_map``, (H, W) uint8, and ``seg_labels``,
+    the set of labels in it (a later resize may lose small objects).
 
     Raises:
         KeyError: the dataset gives no mask.
         FileNotFoundError: the mask file is missing.
-        ValueError: the file is no label map, or has labels that are no class.
+        ValueError: the file is damaged, is no label map, is of another size than the
+            image, or has labels that are no class.
     """
 
     def transform(self, results: dict) -> dict:
@@ -29,18 +31,26 @@ class LoadLabelMap(BaseTransform):
                 'LoadLabelMap needs masks, but the dataset gives none: set '
                 'with_masks=True or take LoadLabelMap out of the pipeline')
         path = results['seg_map_path']
-        label_map = mmcv.imfrombytes(
-            fileio.get(path), flag='unchanged', backend='pillow')
+        content = fileio.get(path)
+        try:
+            label_map = mmcv.imfrombytes(content, flag='unchanged', backend='pillow')
+        except Exception as error:
+            raise ValueError(f"mask '{path}' cannot be read: {error}") from error
         if label_map.ndim != 2 or label_map.dtype != np.uint8:
             raise ValueError(
                 f"mask '{path}' is no label map: it must be an 8-bit grey or palette "
                 f'image, not {label_map.shape} {label_map.dtype}')
-        unknown = np.setdiff1d(
-            label_map, [*range(len(results['classes']) + 1), VOID])
-        if unknown.size:
+        if label_map.shape != tuple(results.get('ori_shape', label_map.shape)):
             raise ValueError(
-                f"mask '{path}' has unknown labels {unknown.tolist()}: allowed are 0 "
+                f"mask '{path}' is {label_map.shape}, but its image "
+                f"{tuple(results['ori_shape'])} pixels (height, width)")
+        labels = set(np.unique(label_map).tolist())
+        unknown = labels - {*range(len(results['classes']) + 1), VOID}
+        if unknown:
+            raise ValueError(
+                f"mask '{path}' has unknown labels {sorted(unknown)}: allowed are 0 "
                 f"(background), 1..{len(results['classes'])} and {VOID} (void)")
         results['gt_seg_map'] = label_map
+        results['seg_labels'] = labels
         results['seg_fields'].append('gt_seg_map')
         return results

@@ -40,7 +40,7 @@ class PackEpisodeInputs(BaseTransform):
         presence = results['presence']
         if 'gt_seg_map' in query:
             label_map = query['gt_seg_map']
-            presence = [bool((label_map == number).any()) for number in class_ids]
+            presence = [number in query['seg_labels'] for number in class_ids]
             ways = np.where(label_map == VOID, VOID, 0)
             for way, number in enumerate(class_ids, start=1):
                 ways[label_map == number] = way
