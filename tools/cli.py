@@ -6,8 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
+import torch.distributed
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
+from mmengine.dist import barrier, is_distributed
 from mmengine.runner import checkpoint
 
 
@@ -50,3 +52,10 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     return cfg
+
+
+def end_processes() -> None:
+    """Leave the process group together: one that exits alone may abort the others."""
+    if is_distributed():
+        barrier()
+        torch.distributed.destroy_process_group()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import zipfile
 
-from cli import add_common_arguments, load_config
+from cli import add_common_arguments, end_processes, load_config
 from mmengine.runner import Runner
 
 
@@ -35,6 +35,7 @@ def main() -> None:
         if args.show_dir:
             cfg.visualizer.save_dir = args.show_dir
     Runner.from_cfg(cfg).test()
+    end_processes()
 
 
 if __name__ == '__main__':

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from cli import add_common_arguments, load_config
+from cli import add_common_arguments, end_processes, load_config
 from mmengine.runner import Runner
 
 
@@ -28,6 +28,7 @@ def main() -> None:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.resume = args.resume
     Runner.from_cfg(cfg).train()
+    end_processes()
 
 
 if __name__ == '__main__':
