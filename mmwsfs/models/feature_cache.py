@@ -19,7 +19,7 @@ class FeatureCache:
     a result does not depend on what the cache holds.
 
     Args:
-        max_gb: bound in GiB.
+        max_gb: bound in GiB, of the memory of the device that computes the features.
     """
 
     def __init__(self, max_gb: float) -> None:

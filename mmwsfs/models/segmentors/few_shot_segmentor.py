@@ -29,8 +29,8 @@ class FewShotSegmentor(BaseSegmentor):
         cls_head (dict): classification token map -> 2 logits.
         seg_head (dict): segmentation token map -> 2 logits a pixel.
         labeler (dict, optional): makes the pseudo-masks. Defaults to None.
-        cache_gb (float): GiB of memory in which features of images seen before are
-            kept; 0 for none. Only with a frozen backbone. Defaults to 0.
+        cache_gb (float): GiB of the device's memory in which features of images seen
+            before are kept; 0 for none. Only with a frozen backbone. Defaults to 0.
         data_preprocessor (dict, optional): Defaults to None.
         init_cfg (dict, optional): Defaults to None.
     """
