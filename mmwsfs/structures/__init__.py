@@ -1,4 +1,4 @@
-from .few_shot_data_sample import FewShotDataSample
+from .few_shot_data_sample import VOID, FewShotDataSample
 from .vit_features import ViTFeatures
 
-__all__ = ['FewShotDataSample', 'ViTFeatures']
+__all__ = ['VOID', 'FewShotDataSample', 'ViTFeatures']

@@ -3,6 +3,8 @@ from __future__ import annotations
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+VOID = 255  # the label of pixels that are neither background nor any class
+
 
 class FewShotDataSample(SegDataSample):
     """Labels and predictions of one N-way K-shot episode.

@@ -10,13 +10,12 @@ from mmengine.visualization import Visualizer
 from PIL import Image, ImageDraw, ImageFont
 
 from mmwsfs.registry import VISUALIZERS
-from mmwsfs.structures import FewShotDataSample
+from mmwsfs.structures import VOID, FewShotDataSample
 
 # One colour a way, RGB; void is grey.
 WAY_COLOURS = np.array(
     [(230, 60, 60), (60, 130, 240), (70, 190, 90), (240, 170, 40), (170, 80, 220)],
     dtype=np.uint8)
-VOID = 255
 _TITLE_HEIGHT = 18
 
 

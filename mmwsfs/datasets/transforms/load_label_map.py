@@ -6,8 +6,7 @@ from mmcv.transforms import BaseTransform
 from mmengine import fileio
 
 from mmwsfs.registry import TRANSFORMS
-
-VOID = 255
+from mmwsfs.structures import VOID
 
 
 @TRANSFORMS.register_module()

@@ -7,9 +7,7 @@ from mmengine.structures import PixelData
 from torch import Tensor
 
 from mmwsfs.registry import TRANSFORMS
-from mmwsfs.structures import FewShotDataSample
-
-from .load_label_map import VOID
+from mmwsfs.structures import VOID, FewShotDataSample
 
 
 def _to_tensor(image: np.ndarray) -> Tensor:

@@ -9,8 +9,7 @@ from prettytable import PrettyTable
 from torch import Tensor
 
 from mmwsfs.registry import METRICS
-
-VOID = 255
+from mmwsfs.structures import VOID
 
 
 @METRICS.register_module()
