@@ -210,15 +210,14 @@ class Pascal5iDataset(BaseDataset):
             key = EpisodeKey(key % len(self.data_list), key)
         entry = self.data_list[key.query]
         rng = np.random.RandomState(key.seed)
-        absent = [
-            number for number in self.class_ids
-            if number not in self.labels_of[entry['name']]]
         if key.present is None:
             classes = draw_classes(entry['class_id'], self.class_ids, self.way, rng)
-        elif key.present or not absent:
-            classes = (entry['class_id'], )
         else:
-            classes = (int(rng.choice(absent)), )
+            shown = self.labels_of[entry['name']]
+            absent = [number for number in self.class_ids if number not in shown]
+            wanted = entry['class_id'] if key.present or not absent else rng.choice(
+                absent)
+            classes = (int(wanted), )
         supports = draw_supports(
             entry['name'], classes, self.images_of, self.shot, rng)
         return Episode(entry['name'], supports, classes)

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -43,9 +43,7 @@ class ViTFeatures:
     @property
     def nbytes(self) -> int:
         """Bytes the three tensors take."""
-        return sum(
-            getattr(self, field.name).nbytes for field in fields(self)
-            if field.name != 'grid')
+        return self.tokens.nbytes + self.queries.nbytes + self.keys.nbytes
 
     @classmethod
     def cat(cls, parts: Sequence[ViTFeatures]) -> ViTFeatures:

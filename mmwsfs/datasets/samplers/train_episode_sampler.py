@@ -25,8 +25,7 @@ class TrainEpisodeSampler(Sampler):
             random seed that all ranks share.
         paired (bool): every query comes twice in a row, once with a class that it
             shows and once with one that it does not, instead of by the published
-            draw. The two differ in the support alone, which makes the presence of a
-            class much quicker to learn. Defaults to False.
+            draw, so that the two differ in the support alone. Defaults to False.
     """
 
     def __init__(self, dataset: Sized, seed: int | None = None,

@@ -104,11 +104,7 @@ class FewShotSegmentor(BaseSegmentor):
         """
         if self.supervision == 'image':
             return self.labeler(support, support, size)
-        if any('support_masks' not in sample for sample in data_samples):
-            raise ValueError(
-                "supervision 'pixel' needs support masks, but the data carry none: "
-                'load them (with_masks=True and LoadLabelMap), or add a '
-                "PseudoLabelHook for supervision 'image'")
+        self._require(data_samples, 'support_masks', 'support masks')
         return torch.cat([
             sample.support_masks.flatten(0, 1) for sample in data_samples]) > 0
 
@@ -125,12 +121,17 @@ class FewShotSegmentor(BaseSegmentor):
         if self.supervision == 'image':
             presence = self._presence(data_samples)
             return self.labeler(support, query, size) & presence[:, None, None]
-        if any('gt_sem_seg' not in sample for sample in data_samples):
-            raise ValueError(
-                "supervision 'pixel' needs query masks, but the data carry none: load "
-                'them (with_masks=True and LoadLabelMap), or add a PseudoLabelHook '
-                "for supervision 'image'")
+        self._require(data_samples, 'gt_sem_seg', 'query masks')
         return torch.cat([sample.gt_sem_seg.data for sample in data_samples]) == 1
+
+    @staticmethod
+    def _require(data_samples: list[FewShotDataSample], field: str,
+                 what: str) -> None:
+        if any(field not in sample for sample in data_samples):
+            raise ValueError(
+                f"supervision 'pixel' needs {what}, but the data carry none: load them "
+                '(with_masks=True and LoadLabelMap), or add a PseudoLabelHook for '
+                "supervision 'image'")
 
     @staticmethod
     def _presence(data_samples: list[FewShotDataSample]) -> Tensor:
@@ -183,14 +184,21 @@ class FewShotSegmentor(BaseSegmentor):
         return (torch.stack(cls_logits, 1).unflatten(1, way_shot),
                 torch.stack(seg_logits, 1).unflatten(1, way_shot))
 
-    def _forward(self, inputs: dict[str, Tensor],
-                 data_samples: list[FewShotDataSample]) -> tuple[Tensor, Tensor]:
-        """Logits (B, N, K, 2) and (B, N, K, 2, H, W), see :meth:`pair_logits`."""
+    def _logits_and_masks(
+            self, inputs: dict[str, Tensor],
+            data_samples: list[FewShotDataSample]) -> tuple[Tensor, Tensor, Tensor]:
+        """:meth:`pair_logits`, and the support masks used, (B, N, K, H, W)."""
+        way_shot = tuple(inputs['support'].shape[1:3])
         query, support = self.extract_episodes(inputs)
         masks = self.support_masks(
             support, tuple(inputs['query'].shape[-2:]), data_samples)
-        return self.pair_logits(
-            query, support, masks, tuple(inputs['support'].shape[1:3]))
+        return (*self.pair_logits(query, support, masks, way_shot),
+                masks.unflatten(0, (len(query), *way_shot)))
+
+    def _forward(self, inputs: dict[str, Tensor],
+                 data_samples: list[FewShotDataSample]) -> tuple[Tensor, Tensor]:
+        """Logits (B, N, K, 2) and (B, N, K, 2, H, W), see :meth:`pair_logits`."""
+        return self._logits_and_masks(inputs, data_samples)[:2]
 
     def predict(self, inputs: dict[str, Tensor],
                 data_samples: list[FewShotDataSample]) -> list[FewShotDataSample]:
@@ -204,12 +212,7 @@ class FewShotSegmentor(BaseSegmentor):
             (N, H, W), ``pred_sem_seg``, (1, H, W) uint8, 0..N, and the
             ``support_masks`` that were used.
         """
-        way_shot = tuple(inputs['support'].shape[1:3])
-        query, support = self.extract_episodes(inputs)
-        masks = self.support_masks(
-            support, tuple(inputs['query'].shape[-2:]), data_samples)
-        cls_logits, seg_logits = self.pair_logits(query, support, masks, way_shot)
-        masks = masks.unflatten(0, (len(query), *way_shot))
+        cls_logits, seg_logits, masks = self._logits_and_masks(inputs, data_samples)
         scores = cls_logits.float().softmax(dim=-1)[..., 1].mean(dim=2)
         for sample, score, logits, mask in zip(
                 data_samples, scores, seg_logits, masks):
