@@ -12,9 +12,11 @@ from mmengine.device import get_device
 from mmengine.dist import barrier, is_distributed
 from mmengine.runner import checkpoint
 
+from mmwsfs.datasets.few_shot_dataset import PROTOCOLS
+
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Work dir, config options, launcher; fold, way and shot."""
+    """Work dir, config options, launcher; fold, way, shot and protocol."""
     parser.add_argument(
         '--work-dir', help='folder of logs and checkpoints; default: work_dirs/CONFIG')
     parser.add_argument(
@@ -23,6 +25,10 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ('fold', 'way', 'shot'):
         parser.add_argument(
             f'--{name}', type=int, help=f'the same as MMWSFS_{name.upper()}=...')
+    parser.add_argument(
+        '--protocol', choices=PROTOCOLS,
+        help='of the test: FS-CS, or FS-S, where the query always holds the first '
+        "way's class; the same as MMWSFS_PROTOCOL=...")
     parser.add_argument(
         '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
@@ -34,7 +40,7 @@ def load_config(args: argparse.Namespace) -> Config:
     if hasattr(checkpoint, 'get_torch_safe_globals'):
         # MMEngine reads checkpoints safely, but would fall back to unpickling anything.
         os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
-    for name in ('fold', 'way', 'shot'):
+    for name in ('fold', 'way', 'shot', 'protocol'):
         value = getattr(args, name)
         if value is not None:
             os.environ[f'MMWSFS_{name.upper()}'] = str(value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import zipfile
+from pathlib import Path
 
 from cli import add_common_arguments, end_processes, load_config
 from mmengine.runner import Runner
@@ -18,6 +19,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--show-dir', help='folder to which episodes are drawn')
     parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds a window stays')
+    parser.add_argument(
+        '--episodes', help='episode file to replay instead of drawing the episodes')
     add_common_arguments(parser)
     return parser.parse_args()
 
@@ -29,6 +32,8 @@ def main() -> None:
         raise SystemExit(
             f"'{args.checkpoint}' is missing, truncated or no PyTorch checkpoint")
     cfg.load_from = args.checkpoint
+    if args.episodes:
+        cfg.test_dataloader.dataset.episodes = str(Path(args.episodes).absolute())
     if args.show or args.show_dir:
         cfg.default_hooks.visualization.update(
             draw=True, show=args.show, wait_time=args.wait_time)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gzip
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +10,14 @@ FOLDS = 4
 _LINE = re.compile(r'^(?P<name>\S+)__(?P<number>\d{1,3})$')
 
 
-def fold_classes(fold: int, num_classes: int) -> range:
-    """Class numbers that a fold holds out: fold i of Pascal-5i has 5i+1..5i+5.
+def fold_classes(fold: int, num_classes: int, interleaved: bool = False) -> range:
+    """Class numbers, from 1, that a fold holds out.
+
+    Args:
+        fold: 0..3.
+        num_classes: of the dataset, a multiple of 4.
+        interleaved: False for blocks, as in Pascal-5i: fold i has 5i+1..5i+5. True for
+            every fourth class, as in COCO-20i: fold i has i+1, i+5, ..., i+77.
 
     Raises:
         ValueError: there is no such fold, or the classes do not divide into folds.
@@ -18,6 +26,8 @@ def fold_classes(fold: int, num_classes: int) -> range:
         raise ValueError(f'unknown fold {fold!r}: choose one of 0..{FOLDS - 1}')
     if num_classes % FOLDS:
         raise ValueError(f'{num_classes} classes do not divide into {FOLDS} folds')
+    if interleaved:
+        return range(fold + 1, num_classes + 1, FOLDS)
     size = num_classes // FOLDS
     return range(fold * size + 1, (fold + 1) * size + 1)
 
@@ -62,3 +72,40 @@ def read_split_list(path: Path, num_classes: int) -> list[tuple[str, int]]:
             f"split list '{path}' does not exist: get the published lists or make "
             'your own with tools/dataset_converters/pascal5i.py')
     return parse_split_list(path.read_text().splitlines(), path, num_classes)
+
+
+def read_class_images(path: Path, classes: Sequence[int]) -> list[tuple[str, int]]:
+    """Read a COCO-20i list, gzipped JSON of class index from 0 -> image files.
+
+    Args:
+        path: the list, such as ``val/fold0.json.gz``.
+        classes: class numbers, from 1, that it may hold.
+
+    Returns:
+        list: (image file, class number), class by class, ascending.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: the list is damaged or empty, or holds another class.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"split list '{path}' does not exist: get the published lists or make "
+            'your own with tools/dataset_converters/coco20i.py')
+    try:
+        with gzip.open(path, 'rt') as file:
+            images = {int(index) + 1: names for index, names in json.load(file).items()}
+    except (OSError, EOFError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"split list '{path}' is damaged or no gzipped JSON of class index -> "
+            f'image files: {error}') from error
+    for number, names in images.items():
+        if names and number not in classes:
+            raise ValueError(
+                f"split list '{path}' names images for class index {number - 1}, which "
+                'is not in this split of the fold: it holds '
+                f'{[n - 1 for n in classes]}')
+    entries = [(name, n) for n in sorted(images) for name in images[n]]
+    if not entries:
+        raise ValueError(f"split list '{path}' is empty")
+    return entries

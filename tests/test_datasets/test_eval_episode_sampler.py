@@ -1,20 +1,16 @@
 """EvalEpisodeSampler: the fixed test episodes, shared out over ranks."""
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import chain
 
 import pytest
 
-from mmwsfs.datasets import EpisodeKey, EvalEpisodeSampler, Pascal5iDataset
+from mmwsfs.datasets import EvalEpisodeSampler
 from mmwsfs.datasets.samplers import eval_episode_sampler
-from mmwsfs.registry import DATA_SAMPLERS
 
 
 class Listed:
-    """A dataset of so many episodes on a list of 7 entries."""
-
-    data_list = [None] * 7
+    """A dataset of so many episodes."""
 
     def __init__(self, episodes: int) -> None:
         self.episodes = episodes
@@ -24,7 +20,7 @@ class Listed:
 
 
 def keys_of_rank(monkeypatch: pytest.MonkeyPatch, rank: int, world_size: int,
-                 episodes: int, seed: int | None = None) -> list[EpisodeKey]:
+                 episodes: int, seed: int | None = None) -> list[int]:
     monkeypatch.setattr(
         eval_episode_sampler, 'get_dist_info', lambda: (rank, world_size))
     sampler = EvalEpisodeSampler(Listed(episodes), seed)
@@ -45,10 +41,9 @@ def test_ranks_share_all_episodes(
               for rank in range(world_size)]
     assert len({len(share) for share in shares}) == 1
     merged = list(chain.from_iterable(zip(*shares)))
-    expected = [EpisodeKey(j % 7, j) for j in range(episodes)]
-    assert merged[:episodes] == expected
+    assert merged[:episodes] == list(range(episodes))
     assert len(merged) - episodes < world_size
-    wrapped = [expected[j % episodes] for j in range(len(merged) - episodes)]
+    wrapped = [j % episodes for j in range(len(merged) - episodes)]
     assert merged[episodes:] == wrapped
 
 
@@ -59,13 +54,3 @@ def test_seed_and_epoch_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     sampler = EvalEpisodeSampler(Listed(9), seed=5)
     sampler.set_epoch(4)
     assert list(sampler) == first
-
-
-def test_keys_are_the_numbered_episodes(
-        tiny_dataset: Callable[..., Pascal5iDataset]) -> None:
-    """The sampler's j-th key is the dataset's episode j, past the list's end too."""
-    dataset = tiny_dataset(way=2, num_episodes=45)
-    sampler = DATA_SAMPLERS.build(
-        dict(type='EvalEpisodeSampler'), default_args=dict(dataset=dataset, seed=3))
-    assert [dataset.draw(key) for key in sampler] == [
-        dataset.draw(j) for j in range(45)]

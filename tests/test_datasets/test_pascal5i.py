@@ -341,13 +341,12 @@ def test_image_label_file_against_the_lists(
     ('image', f'{IMAGES}/val_02_1.jpg'), ('mask', f'{MASKS}/val_02_1.png')])
 def test_missing_file(
         own_files: Path, tiny_dataset: Build, kind: str, path: str) -> None:
-    """A list that names a missing image or mask: count, file, folder, and way out."""
+    """A list that names a missing image or mask: count, episode, file, way out."""
     (own_files / path).unlink()
     with pytest.raises(FileNotFoundError) as error:
         tiny_dataset(own_files)
-    folder, name = path.rsplit('/', 1)
-    for part in (f'1 of 15 {kind}s', f"'{name}'", folder, 'splits/tiny/val/fold',
-                 'tools/dataset_converters/pascal5i.py'):
+    for part in ('1 of 15 images', 'Episode', f"needs {kind} '{own_files / path}'",
+                 'splits/tiny/val/fold', 'restrict_to_existing'):
         assert part in str(error.value)
 
 
@@ -355,7 +354,7 @@ def test_list_naming_an_unknown_image(own_lists: Path, tiny_dataset: Build) -> N
     """A name that no file has is found before training starts."""
     path = own_lists / 'splits/tiny/trn/fold1.txt'
     path.write_text(path.read_text() + '2012_999999__06\n')
-    with pytest.raises(FileNotFoundError, match=r"1 of 46 images .*'2012_999999\.jpg'"):
+    with pytest.raises(FileNotFoundError, match=r"1 of 46 images .*2012_999999\.jpg'"):
         tiny_dataset(own_lists, split='trn', with_masks=False)
 
 

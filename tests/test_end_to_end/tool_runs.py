@@ -25,7 +25,7 @@ def run_tool(monkeypatch):
     """Call ``run_tool('tools/train.py', *arguments)``; paths are the repository's."""
     monkeypatch.chdir(REPOSITORY)
     for name in ('MMWSFS_FOLD', 'MMWSFS_WAY', 'MMWSFS_SHOT', 'MMWSFS_SPLITS',
-                 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'):
+                 'MMWSFS_PROTOCOL', 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'):
         # Registered, so that what the tools set is undone after the test.
         monkeypatch.setenv(name, '')
         monkeypatch.delenv(name)

@@ -1,10 +1,11 @@
 # Pascal-5i from image-level labels: in training no mask file is opened or needed.
-# Fold, way and shot are set once, for everything, by the environment.
+# Fold, way, shot and protocol are set once, for everything, by the environment.
 data_root = '{{$MMWSFS_DATA_ROOT:data}}'
 lists = 'splits/{{$MMWSFS_SPLITS:pascal5i}}'
 fold = int('{{$MMWSFS_FOLD:0}}')
 way = int('{{$MMWSFS_WAY:1}}')
 shot = int('{{$MMWSFS_SHOT:1}}')
+protocol = '{{$MMWSFS_PROTOCOL:FS-CS}}'
 img_size = 400
 
 load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
@@ -53,6 +54,7 @@ test_dataloader = dict(
         split='val',
         way=way,
         shot=shot,
+        protocol=protocol,
         num_episodes=1000,
         pipeline=test_pipeline))
 # The published protocol chooses the checkpoint on the test episodes, 1-way 1-shot.
@@ -71,4 +73,6 @@ val_dataloader = dict(
         pipeline=test_pipeline))
 
 val_evaluator = dict(type='FewShotMetric', void='background')
-test_evaluator = val_evaluator
+# Few-shot segmentation (FS-S) leaves void pixels out, FS-CS counts them as background.
+test_evaluator = dict(
+    type='FewShotMetric', void='ignored' if protocol == 'FS-S' else 'background')

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sized
 from mmengine.dist import get_dist_info
 from torch.utils.data import Sampler
 
-from mmwsfs.datasets.episode import EpisodeKey
 from mmwsfs.registry import DATA_SAMPLERS
 
 
@@ -14,7 +13,6 @@ from mmwsfs.registry import DATA_SAMPLERS
 class EvalEpisodeSampler(Sampler):
     """The fixed evaluation episodes 0, 1, ..., the same whatever the seed of the run.
 
-    Episode j has the j-th entry (modulo the list's length) as its query and the seed j.
     Rank r of R takes r, r + R, ...; the ranks' shares are filled up to one length with
     the first episodes, which MMEngine's evaluator cuts off again.
 
@@ -26,12 +24,10 @@ class EvalEpisodeSampler(Sampler):
     def __init__(self, dataset: Sized, seed: int | None = None) -> None:
         self.rank, self.world_size = get_dist_info()
         self.num_episodes = len(dataset)
-        self.num_queries = len(dataset.data_list)
 
-    def __iter__(self) -> Iterator[EpisodeKey]:
+    def __iter__(self) -> Iterator[int]:
         for turn in range(len(self)):
-            episode = (turn * self.world_size + self.rank) % self.num_episodes
-            yield EpisodeKey(episode % self.num_queries, episode)
+            yield (turn * self.world_size + self.rank) % self.num_episodes
 
     def __len__(self) -> int:
         return math.ceil(self.num_episodes / self.world_size)

@@ -1,5 +1,8 @@
 from .episode_transform import EpisodeTransform
+from .load_coco_label_map import LoadCocoLabelMap
 from .load_label_map import LoadLabelMap
 from .pack_episode_inputs import PackEpisodeInputs
 
-__all__ = ['EpisodeTransform', 'LoadLabelMap', 'PackEpisodeInputs']
+__all__ = [
+    'EpisodeTransform', 'LoadCocoLabelMap', 'LoadLabelMap', 'PackEpisodeInputs'
+]

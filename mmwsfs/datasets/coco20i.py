@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from mmwsfs.registry import DATASETS
+
+from .coco_annotations import CocoAnnotations
+from .few_shot_dataset import FewShotDataset
+from .split_lists import fold_classes, read_class_images
+
+COCO_CLASSES = (
+    'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck',
+    'boat', 'traffic light', 'fire hydrant', 'stop sign', 'parking meter', 'bench',
+    'bird', 'cat', 'dog', 'horse', 'sheep', 'cow', 'elephant', 'bear', 'zebra',
+    'giraffe', 'backpack', 'umbrella', 'handbag', 'tie', 'suitcase', 'frisbee', 'skis',
+    'snowboard', 'sports ball', 'kite', 'baseball bat', 'baseball glove', 'skateboard',
+    'surfboard', 'tennis racket', 'bottle', 'wine glass', 'cup', 'fork', 'knife',
+    'spoon', 'bowl', 'banana', 'apple', 'sandwich', 'orange', 'broccoli', 'carrot',
+    'hot dog', 'pizza', 'donut', 'cake', 'chair', 'couch', 'potted plant', 'bed',
+    'dining table', 'toilet', 'tv', 'laptop', 'mouse', 'remote', 'keyboard',
+    'cell phone', 'microwave', 'oven', 'toaster', 'sink', 'refrigerator', 'book',
+    'clock', 'vase', 'scissors', 'teddy bear', 'hair drier', 'toothbrush')
+_ID = re.compile(r'(\d+)(\.\w+)?$')
+
+
+@DATASETS.register_module()
+class Coco20iDataset(FewShotDataset):
+    """Episodes of COCO-20i, from plain COCO JSON.
+
+    Fold i holds out the classes i+1, i+5, ..., i+77. Lists and images are matched by
+    the image id, the number that a file name ends with: images of the 2014 and of the
+    2017 release do, in any sub-folders. Masks are drawn on demand from the annotations
+    (:class:`~mmwsfs.datasets.transforms.LoadCocoLabelMap`), without them no annotation
+    file is read.
+
+    Args:
+        fold (int): the fold held out, 0..3.
+        lists (str): folder with ``trn/fold*.json.gz`` and ``val/fold*.json.gz``,
+            relative to ``data_root``.
+        ann_files (Sequence[str]): COCO JSON files, relative to ``data_root``; each
+            image has to be in one of them. Read only with masks.
+        data_prefix (dict): ``img_path``, the folder of the images under ``data_root``.
+        **kwargs: as for :class:`FewShotDataset`.
+
+    Raises:
+        ValueError: unknown fold; a damaged list or annotation file.
+        FileNotFoundError: a list, an annotation file or the image folder is missing.
+    """
+
+    METAINFO = dict(classes=COCO_CLASSES)
+    SEED_RULE = (
+        'NumPy RandomState(j): a class, then one of its images as the query; N '
+        "classes, the query's with p = 1/2; then for each class images one at a time, "
+        'the query and repetitions discarded')
+
+    def __init__(self,
+                 *,
+                 fold: int,
+                 lists: str,
+                 ann_files: Sequence[str] = (),
+                 data_prefix: dict = dict(img_path='coco'),
+                 **kwargs) -> None:
+        self.fold = fold
+        self.lists = lists
+        self.ann_files = list(ann_files)
+        self._paths: dict[str, str] | None = None
+        self._annotations: CocoAnnotations | None = None
+        super().__init__(data_prefix=data_prefix, **kwargs)
+
+    def source(self) -> str:
+        """The list file."""
+        return str(
+            self._under_root(self.lists) / self.split / f'fold{self.fold}.json.gz')
+
+    def split_classes(self) -> list[int]:
+        """The fold's classes, or the others."""
+        num_classes = len(self.metainfo['classes'])
+        held_out = fold_classes(self.fold, num_classes, interleaved=True)
+        if self.split == 'val':
+            return list(held_out)
+        return [n for n in range(1, num_classes + 1) if n not in held_out]
+
+    def load_entries(self) -> list[tuple[str, int]]:
+        """Images by class, in the list's order."""
+        path = self._under_root(self.lists) / self.split / f'fold{self.fold}.json.gz'
+        return [(self.image_name(name), number)
+                for name, number in read_class_images(path, self.class_ids)]
+
+    def image_name(self, path: str) -> str:
+        """The image id in twelve digits.
+
+        Raises:
+            ValueError: the file name does not end with a number.
+        """
+        match = _ID.search(path)
+        if match is None:
+            raise ValueError(f"'{path}' does not end with a COCO image id")
+        return f'{int(match[1]):012d}'
+
+    def draw_query(self, number: int, rng: np.random.RandomState) -> dict:
+        """A class, then an image of it, both from the episode's generator."""
+        class_id = int(rng.choice(self.class_ids, 1, replace=False)[0])
+        images = self.images_of[class_id]
+        name = images[rng.choice(len(images), 1, replace=False)[0]]
+        return dict(name=name, class_id=class_id)
+
+    def missing_files(self, names: Iterable[str]) -> dict[str, str]:
+        """What is missing of the images; finds their files and annotations."""
+        if self._paths is None:
+            self._paths = self._find_images()
+        folder = self.data_prefix['img_path']
+        missing = {name: f"image '{folder}/**/*{name}.*'" for name in names
+                   if name not in self._paths}
+        if self.with_masks:
+            if self._annotations is None:
+                self._annotations = CocoAnnotations(
+                    [self._under_root(file) for file in self.ann_files],
+                    self.metainfo['classes'], set(map(int, names)))
+            for name in names:
+                if int(name) not in self._annotations:
+                    missing.setdefault(
+                        name, f'annotations of image id {int(name)} in '
+                        f'{self.ann_files}')
+        return missing
+
+    def _find_images(self) -> dict[str, str]:
+        folder = self.data_prefix['img_path']
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(
+                f"image folder '{folder}' does not exist: set MMWSFS_DATA_ROOT or "
+                'data_root and data_prefix')
+        paths: dict[str, str] = {}
+        for parent, _, files in sorted(os.walk(folder, followlinks=True)):
+            for file in sorted(files):
+                if file.lower().endswith(('.jpg', '.jpeg', '.png')) and (
+                        match := _ID.search(file)):
+                    paths.setdefault(
+                        f'{int(match[1]):012d}', os.path.join(parent, file))
+        return paths
+
+    def image_info(self, name: str) -> dict:
+        """Path of the image and, with masks, its annotations."""
+        info = dict(img_path=self._paths[name])
+        if self.with_masks:
+            info['coco'] = self._annotations[int(name)]
+        return info
