@@ -1,4 +1,4 @@
-from .hooks import FewShotVisualizationHook, PseudoLabelHook
+from .hooks import EpisodeReportHook, FewShotVisualizationHook, PseudoLabelHook
 from .optim import (
     CPUAmpOptimWrapper,
     TrainableOptimWrapperConstructor,
@@ -6,6 +6,6 @@ from .optim import (
 )
 
 __all__ = [
-    'CPUAmpOptimWrapper', 'FewShotVisualizationHook', 'PseudoLabelHook',
-    'TrainableOptimWrapperConstructor', 'build_amp_optim_wrapper'
+    'CPUAmpOptimWrapper', 'EpisodeReportHook', 'FewShotVisualizationHook',
+    'PseudoLabelHook', 'TrainableOptimWrapperConstructor', 'build_amp_optim_wrapper'
 ]

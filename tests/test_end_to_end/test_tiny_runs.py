@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.runner import CheckpointLoader
-from tool_runs import MMSEG_TOOLS, REPOSITORY, environment, read_metrics
+from tool_runs import (
+    MMSEG_TOOLS,
+    REPOSITORY,
+    environment,
+    read_episodes,
+    read_report,
+)
 
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
 
@@ -103,12 +109,19 @@ def test_two_processes_equal_one(trained, tiny, run_tool, tmp_path):
          tmp_path / 'test2'],
         check=True, env=env, cwd=REPOSITORY, timeout=300)
     run_tool('tools/test.py', tiny[0], checkpoint, '--work-dir', tmp_path / 'test1')
-    assert _scores(tmp_path / 'test2') == _scores(tmp_path / 'test1')
+    two, one = read_report(tmp_path / 'test2'), read_report(tmp_path / 'test1')
+    two.pop('seconds'), one.pop('seconds')
+    assert two == one and one['metrics']['episodes'] == 10
+    rows = [read_episodes(tmp_path / name) for name in ('test1', 'test2')]
+    assert len(rows[0]) == len(rows[1]) == 10
+    for first, second in zip(*rows):
+        assert float(first.pop('score_1')) == pytest.approx(
+            float(second.pop('score_1')))
+        assert first == second
 
 
 def _scores(work_dir: Path) -> dict[str, float]:
-    return {key: value for key, value in read_metrics(work_dir).items()
-            if 'time' not in key}
+    return read_report(work_dir)['metrics']
 
 
 def test_batch_size_and_tool_do_not_change_the_numbers(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import runpy
@@ -42,10 +43,30 @@ def run_tool(monkeypatch):
     return run
 
 
+def _last_run(work_dir: Path) -> Path:
+    return max(path for path in work_dir.iterdir() if path.name[:2] == '20')
+
+
+def read_report(work_dir: Path) -> dict:
+    """The report of the last test in a work dir."""
+    return json.loads((_last_run(work_dir) / 'results.json').read_text())
+
+
 def read_metrics(work_dir: Path) -> dict:
-    """The metrics that MMEngine dumped at the end of the last test in a work dir."""
-    folder = max(path for path in work_dir.iterdir() if path.name[:2] == '20')
+    """The metrics of the last test in a work dir.
+
+    A model of mmseg's own has no report: its metrics are those that MMEngine dumped.
+    """
+    folder = _last_run(work_dir)
+    if (folder / 'results.json').exists():
+        return read_report(work_dir)['metrics']
     return json.loads((folder / f'{folder.name}.json').read_text().splitlines()[-1])
+
+
+def read_episodes(work_dir: Path) -> list[dict]:
+    """The rows of the episodes of the last test in a work dir."""
+    with open(_last_run(work_dir) / 'episodes.csv', newline='') as file:
+        return list(csv.DictReader(file))
 
 
 def environment(**variables) -> dict[str, str]:

@@ -1,11 +1,18 @@
 """FewShotMetric against section 10 of the method, pixel by pixel."""
 
+from __future__ import annotations
+
+import time
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
 from mmengine.evaluator import Evaluator
 from mmengine.structures import PixelData
 
 from mmwsfs.evaluation import FewShotMetric
+from mmwsfs.evaluation.bootstrap import resample_counts
 from mmwsfs.structures import FewShotDataSample
 
 NAMES = tuple(f'class{number}' for number in range(1, 21))
@@ -16,7 +23,8 @@ META = dict(classes=NAMES, class_ids=FOLD, fold=1, way=2, shot=1)
 def sample(class_ids, truth, prediction, presence, scores, number=0):
     """One evaluated episode as the model hands it over."""
     result = FewShotDataSample(metainfo=dict(
-        episode=number, query_path='photo.jpg', class_ids=list(class_ids)))
+        episode=number, query_path='photo.jpg', class_ids=list(class_ids),
+        support_paths=[[f'{n}.jpg'] for n in class_ids]))
     result.gt_sem_seg = PixelData(data=torch.as_tensor(truth).byte()[None])
     result.pred_sem_seg = PixelData(data=torch.as_tensor(prediction).byte()[None])
     result.gt_presence = torch.tensor(presence)
@@ -42,13 +50,16 @@ def random_episodes(count, way):
 
 
 def naive_metrics(episodes, void):
-    """Exact ratio and mIoU in per cent, and IoU by class number."""
+    """Everything in per cent, by loops over pixels and ways."""
     exact, intersections, unions = 0, {}, {}
+    right_ways = [0] * len(episodes[0].class_ids)
+    both_fg = either_fg = both_bg = either_bg = 0
     for episode in episodes:
         right = [
             (score > 0.5) == present for score, present in zip(
                 episode.presence_scores.tolist(), episode.gt_presence.tolist())]
         exact += all(right)
+        right_ways = [total + new for total, new in zip(right_ways, right)]
         truth = episode.gt_sem_seg.data[0].tolist()
         prediction = episode.pred_sem_seg.data[0].tolist()
         for row_true, row_found in zip(truth, prediction):
@@ -62,10 +73,24 @@ def naive_metrics(episodes, void):
                     either = true == way or found == way
                     intersections[number] = intersections.get(number, 0) + both
                     unions[number] = unions.get(number, 0) + either
+                both_fg += true > 0 and found > 0
+                either_fg += true > 0 or found > 0
+                both_bg += true == 0 and found == 0
+                either_bg += true == 0 or found == 0
     ious = {
         number: 100 * intersections[number] / unions[number]
-        for number in unions if unions[number]}
-    return 100 * exact / len(episodes), sum(ious.values()) / len(ious), ious
+        for number in sorted(unions) if unions[number]}
+    fb = [100 * both / either for both, either in (
+        (both_fg, either_fg), (both_bg, either_bg)) if either]
+    ways = [100 * count / len(episodes) for count in right_ways]
+    return {
+        'exact_ratio': 100 * exact / len(episodes),
+        'mIoU': sum(ious.values()) / len(ious) if ious else 0,
+        'FB-IoU': sum(fb) / len(fb),
+        'way_accuracy': sum(ways) / len(ways),
+        **{f'way_accuracy.{way}': share for way, share in enumerate(ways, start=1)},
+        **{f'IoU.class{number}': iou for number, iou in ious.items()},
+        'episodes': len(episodes)}
 
 
 def evaluate(episodes, batch=3, **kwargs):
@@ -77,21 +102,72 @@ def evaluate(episodes, batch=3, **kwargs):
     return evaluator.evaluate(len(episodes))
 
 
+def without_intervals(metrics):
+    return {name: value for name, value in metrics.items()
+            if not name.endswith(('_low', '_high'))}
+
+
 @pytest.mark.parametrize('void', ['background', 'ignored'])
 @pytest.mark.parametrize('way', [1, 2, 3])
 def test_equals_the_pixel_loop(way, void):
-    """Exact ratio, mIoU and every class's IoU, for both conventions."""
+    """Every number and no other, for both conventions."""
     episodes = random_episodes(8, way)
-    exact, mean, ious = naive_metrics(episodes, void)
-    found = evaluate(episodes, void=void)
-    assert found['exact_ratio'] == pytest.approx(exact)
-    assert found['mIoU'] == pytest.approx(mean)
-    assert found['episodes'] == 8
-    assert {key: value for key, value in found.items() if key.startswith('IoU.')} == {
-        f'IoU.class{number}': pytest.approx(iou) for number, iou in ious.items()}
+    found = without_intervals(evaluate(episodes, void=void))
+    assert found == pytest.approx(naive_metrics(episodes, void))
+    assert all(type(value) is float for value in found.values())
     # The other convention is another number on these episodes.
-    assert naive_metrics(episodes, 'background')[1] != pytest.approx(
-        naive_metrics(episodes, 'ignored')[1])
+    other = naive_metrics(episodes, 'background' if void == 'ignored' else 'ignored')
+    for name in ('mIoU', 'FB-IoU'):
+        assert found[name] != pytest.approx(other[name])
+
+
+@pytest.mark.parametrize('void', ['background', 'ignored'])
+@pytest.mark.parametrize('way', [1, 2])
+def test_intervals_equal_the_loop_over_resamples(way, void):
+    """Each resample is scored as a test of its own, its episodes repeated."""
+    episodes = random_episodes(6, way)
+    found = evaluate(episodes, void=void)
+    values = {name: [] for name in ('exact_ratio', 'mIoU', 'FB-IoU')}
+    scored = {}
+    for counts in resample_counts(len(episodes)).tolist():
+        repeated = [
+            episode for episode, count in zip(episodes, counts) for _ in range(count)]
+        if tuple(counts) not in scored:
+            scored[tuple(counts)] = naive_metrics(repeated, void)
+        for name, numbers in values.items():
+            numbers.append(scored[tuple(counts)][name])
+    for name, numbers in values.items():
+        numbers.sort()
+        for end, share in (('low', 0.025), ('high', 0.975)):
+            place = share * (len(numbers) - 1)  # 24.975 and 974.025
+            below = int(place)
+            expected = numbers[below] + (place - below) * (
+                numbers[below + 1] - numbers[below])
+            assert found[f'{name}_{end}'] == pytest.approx(expected)
+    assert found['mIoU_low'] < found['mIoU'] < found['mIoU_high']
+
+
+def test_intervals_shrink_with_the_number_of_episodes():
+    """As they should, by about the square root: they are no constant."""
+    few, many = random_episodes(20, 1), random_episodes(320, 1)
+    widths = [
+        metrics['exact_ratio_high'] - metrics['exact_ratio_low']
+        for metrics in (evaluate(few), evaluate(many))]
+    assert widths[0] == pytest.approx(4 * widths[1], rel=0.25)
+
+
+def test_a_thousand_episodes_take_no_time():
+    """1000 resamples of 1000 episodes of 20 classes: well under a second."""
+    rng = np.random.default_rng(0)
+    results = [
+        dict(episode=j, class_ids=[j % 20 + 1], presence=[True], scores=[rng.random()],
+             areas=[[j, 2 * j + 1]], fb_areas=[[j, 2 * j + 1], [5, 9]])
+        for j in range(1000)]
+    metric = FewShotMetric()
+    metric.dataset_meta = dict(META, class_ids=range(1, 21))
+    start = time.process_time()
+    assert len(metric.compute_metrics(results)) == 10 + 2 + 20
+    assert time.process_time() - start < 1
 
 
 def test_void_as_background_is_the_default():
@@ -127,9 +203,24 @@ def test_a_class_never_seen_has_no_iou():
 
 
 def test_nothing_but_background():
-    """No class at all: 0, not a division by zero."""
+    """No class at all: 0, not a division by zero; FB-IoU is the background's."""
     found = evaluate([sample([6], [[0]], [[0]], [False], [0.1])])
     assert found['mIoU'] == 0 and found['exact_ratio'] == 100
+    assert found['FB-IoU'] == 100
+
+
+def test_nothing_but_void():
+    """Without any pixel to score there is no division by zero either."""
+    found = evaluate([sample([6], [[255]], [[1]], [True], [0.9])], void='ignored')
+    assert found['mIoU'] == found['FB-IoU'] == 0
+
+
+def test_foreground_is_any_way():
+    """A pixel of way 1 called way 2 is right for FB-IoU, wrong for mIoU."""
+    found = evaluate([sample(
+        [6, 7], [[1, 1, 0, 0]], [[2, 1, 1, 0]], [True, False], [0.9] * 2)])
+    assert found['FB-IoU'] == pytest.approx(100 * (2 / 3 + 1 / 2) / 2)
+    assert found['IoU.class6'] == pytest.approx(100 / 3) and found['IoU.class7'] == 0
 
 
 def test_exact_ratio_needs_every_way():
@@ -141,6 +232,9 @@ def test_exact_ratio_needs_every_way():
         sample([6, 7], *maps, [False, False], [0.5, 0.4]),
         sample([6, 7], *maps, [True, True], [0.2, 0.9])])
     assert found['exact_ratio'] == pytest.approx(50)
+    assert found['way_accuracy'] == pytest.approx(100 * 6 / 8)
+    assert found['way_accuracy.1'] == pytest.approx(75)
+    assert found['way_accuracy.2'] == pytest.approx(75)
 
 
 def test_prefix_is_put_before_the_names():
@@ -180,3 +274,28 @@ def test_evaluations_do_not_add_up():
     for episode, iou in ((bad, 0), (good, 100)):
         evaluator.process([episode], {})
         assert evaluator.evaluate(1)['mIoU'] == iou
+    metric = evaluator.metrics[0]
+    assert metric.summary['mIoU'] == 100 and len(metric.episodes) == 1
+
+
+@pytest.mark.parametrize('protocol', [None, 'FS-S'])
+@pytest.mark.parametrize('void', ['background', 'ignored'])
+def test_log_says_what_was_measured(protocol, void, monkeypatch):
+    """The table names protocol, void convention, and the classes it leaves out."""
+    logged = []
+    metric = FewShotMetric(void=void)
+    monkeypatch.setattr(
+        'mmwsfs.evaluation.metrics.few_shot_metric.MMLogger.get_current_instance',
+        lambda: SimpleNamespace(info=logged.append))
+    metric.dataset_meta = dict(META, protocol=protocol) if protocol else META
+    metric.process({}, [sample([6], [[1]], [[1]], [True], [0.9]).to_dict()])
+    found = metric.evaluate(1)
+    head, *lines = logged[0].splitlines()
+    assert head == (
+        f"{protocol or 'FS-CS'}, fold 1, 2-way 1-shot, 1 episodes, void as {void}")
+    cells = [[cell.strip() for cell in line.split('|')[1:-1]] for line in lines]
+    assert ['mIoU', f"{found['mIoU']:.2f}", '100.00 .. 100.00'] in cells
+    assert ['class6', '100.00'] in cells
+    assert metric.classes_without_iou() == [f'class{n}' for n in FOLD[1:]]
+    for name in metric.classes_without_iou():
+        assert [name, 'none, left out'] in cells

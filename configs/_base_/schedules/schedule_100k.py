@@ -20,4 +20,5 @@ default_hooks = dict(
         save_best='mIoU',
         rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
-    visualization=dict(type='FewShotVisualizationHook'))
+    visualization=dict(type='FewShotVisualizationHook'),
+    report=dict(type='EpisodeReportHook'))

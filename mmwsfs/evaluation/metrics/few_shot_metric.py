@@ -2,24 +2,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from prettytable import PrettyTable
 from torch import Tensor
 
+from mmwsfs.evaluation.bootstrap import percentile_interval, resample_counts
 from mmwsfs.registry import METRICS
 from mmwsfs.structures import VOID
 
 
 @METRICS.register_module()
 class FewShotMetric(BaseMetric):
-    """0/1 exact ratio and mIoU over episodes, in per cent.
+    """Presence and masks over episodes, in per cent (section 10 of the method).
 
     - exact ratio: share of episodes in which all N presence predictions are right.
+    - way accuracy: share of all presence predictions, of an episode and a way, that
+      are right; also of the first ways, the second ways, ... alone.
     - mIoU: intersections and unions are summed per class over all episodes, background
       left out, and the IoUs averaged over the dataset's classes. A class that no
       episode's mask or prediction shows has no IoU and is left out of the mean.
+    - FB-IoU: mean of the IoUs of foreground, the pixels of any way, and of background,
+      both summed over all episodes. One that has no union is left out.
+
+    Exact ratio, mIoU and FB-IoU come with 95 % intervals, a percentile bootstrap over
+    episodes with a fixed seed. The IoUs are computed anew from the summed areas of each
+    resample. The intervals say how much the draw of the episodes matters, not how much
+    another training would.
+
+    On the main process ``summary`` and ``episodes`` keep the last evaluation: its
+    metrics, and what :meth:`process` noted of each episode.
 
     Args:
         void (str): what void (255) pixels of the query count as: 'background', as in
@@ -40,9 +54,20 @@ class FewShotMetric(BaseMetric):
         if void not in ('background', 'ignored'):
             raise ValueError(f"void is 'background' or 'ignored', not {void!r}")
         self.void = void
+        self.summary: dict[str, float] = {}
+        self.episodes: list[dict] = []
+
+    @property
+    def protocol(self) -> str:
+        """'FS-CS', or 'FS-S' where the query always holds the target."""
+        return self.dataset_meta.get('protocol', 'FS-CS')
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Keep what each episode adds: a row a way, and whether it is exact."""
+        """Note each episode's images, classes, presence, and areas in pixels.
+
+        ``areas`` holds a pair of intersection and union for each way, ``fb_areas`` one
+        for foreground and one for background.
+        """
         for sample in data_samples:
             truth = sample['gt_sem_seg']['data'].squeeze(0).cpu()
             prediction = sample['pred_sem_seg']['data'].squeeze(0).cpu()
@@ -51,56 +76,121 @@ class FewShotMetric(BaseMetric):
                     f"episode {sample['episode']}: the prediction is "
                     f'{tuple(prediction.shape)}, but the mask of '
                     f"'{sample['query_path']}' {tuple(truth.shape)}")
-            presence = sample['presence_scores'].cpu() > 0.5
+            pixels = self._pixels(truth, prediction, len(sample['class_ids']))
+            both = pixels.diag()
+            either = pixels.sum(0) + pixels.sum(1) - both
+            foreground, background = pixels[1:, 1:].sum(), pixels[0, 0]
+            fb_areas = torch.stack([
+                torch.stack([foreground, pixels.sum() - background]),
+                torch.stack([background, pixels.sum() - foreground])])
             self.results.append(dict(
+                episode=sample['episode'],
+                query=sample['query_path'],
+                supports=sample['support_paths'],
                 class_ids=sample['class_ids'],
-                areas=self._areas(truth, prediction, len(sample['class_ids'])),
-                exact=bool((presence == sample['gt_presence'].cpu()).all())))
+                presence=sample['gt_presence'].tolist(),
+                scores=sample['presence_scores'].tolist(),
+                areas=torch.stack([both, either], dim=1)[1:].tolist(),
+                fb_areas=fb_areas.tolist()))
 
-    def _areas(self, truth: Tensor, prediction: Tensor,
-               way: int) -> list[tuple[int, int]]:
-        """Intersection and union in pixels, of each way."""
-        valid = truth != VOID
+    def _pixels(self, truth: Tensor, prediction: Tensor, way: int) -> Tensor:
+        """Number of pixels of each true and predicted label, (1 + N, 1 + N) int64."""
+        void = truth == VOID
         if self.void == 'ignored':
-            truth, prediction = truth[valid], prediction[valid]
-        areas = []
-        for number in range(1, way + 1):
-            wanted, found = truth == number, prediction == number
-            areas.append((int((wanted & found).sum()), int((wanted | found).sum())))
-        return areas
+            truth, prediction = truth[~void], prediction[~void]
+        else:
+            truth = truth.masked_fill(void, 0)
+        labels = 1 + way
+        index = truth.flatten().long() * labels + prediction.flatten().long()
+        return index.bincount(minlength=labels**2).view(labels, labels)
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Metrics of all episodes.
 
         Returns:
-            dict: ``exact_ratio``, ``mIoU`` and ``IoU.<class>`` in per cent, and
-            ``episodes``.
+            dict: in per cent ``exact_ratio``, ``mIoU`` and ``FB-IoU``, each with the
+            ends of its interval, ``<name>_low`` and ``<name>_high``; ``way_accuracy``,
+            ``way_accuracy.<n>`` of the n-th ways, n = 1..N, ``IoU.<class>``; and the
+            number of ``episodes``.
         """
         if not results:
             raise ValueError('no episode was evaluated')
-        names = self.dataset_meta['classes']
-        areas = {number: torch.zeros(2, dtype=torch.int64)
-                 for number in self.dataset_meta['class_ids']}
-        for result in results:
-            for number, pair in zip(result['class_ids'], result['areas']):
-                areas[number] += torch.tensor(pair)
-        ious = {
-            names[number - 1]: 100 * float(intersection) / float(union)
-            for number, (intersection, union) in areas.items() if union > 0}
-        metrics = dict(
-            exact_ratio=100 * sum(r['exact'] for r in results) / len(results),
-            mIoU=sum(ious.values()) / len(ious) if ious else 0.0,
-            episodes=float(len(results)))  # MMEngine's JSON log drops integers
-        self._log_table(metrics, ious)
-        return {**metrics, **{f'IoU.{name}': iou for name, iou in ious.items()}}
+        right = np.array([
+            [(score > 0.5) == present
+             for score, present in zip(result['scores'], result['presence'])]
+            for result in results])
+        # The first row is the episodes themselves, the others are resamples.
+        counts = np.vstack([np.ones(len(results)), resample_counts(len(results))])
+        ious = self._ious(counts, self._class_areas(results))
+        fb_ious = self._ious(counts, np.array([r['fb_areas'] for r in results]))
+        metrics = {}
+        for name, values in (
+                ('exact_ratio', 100 * counts @ right.all(axis=1) / len(results)),
+                ('mIoU', self._mean(ious)), ('FB-IoU', self._mean(fb_ious))):
+            metrics[name] = float(values[0])
+            metrics[f'{name}_low'], metrics[f'{name}_high'] = percentile_interval(
+                values[1:])
+        metrics['way_accuracy'] = 100 * float(right.mean())
+        for way, share in enumerate(right.mean(axis=0), start=1):
+            metrics[f'way_accuracy.{way}'] = 100 * float(share)
+        for name, iou in zip(self._names(), ious[0]):
+            if not np.isnan(iou):
+                metrics[f'IoU.{name}'] = float(iou)
+        metrics['episodes'] = float(len(results))  # MMEngine's log drops integers
+        self.summary, self.episodes = metrics, results
+        self._log_tables()
+        return metrics
 
-    def _log_table(self, metrics: dict[str, float], ious: dict[str, float]) -> None:
-        table = PrettyTable(['class', 'IoU'])
-        for name, iou in ious.items():
-            table.add_row([name, f'{iou:.2f}'])
-        table.add_row(['mean', f"{metrics['mIoU']:.2f}"])
+    def _names(self) -> list[str]:
         meta = self.dataset_meta
+        return [meta['classes'][number - 1] for number in meta['class_ids']]
+
+    def classes_without_iou(self) -> list[str]:
+        """Classes that the last evaluation's mIoU leaves out: no pixel shows them."""
+        return [name for name in self._names() if f'IoU.{name}' not in self.summary]
+
+    def _class_areas(self, results: list[dict]) -> np.ndarray:
+        """Intersection and union by episode and class, (E, C, 2), 0 where absent."""
+        class_ids = list(self.dataset_meta['class_ids'])
+        areas = np.zeros((len(results), len(class_ids), 2))
+        for row, result in zip(areas, results):
+            row[[class_ids.index(n) for n in result['class_ids']]] = result['areas']
+        return areas
+
+    @staticmethod
+    def _ious(counts: np.ndarray, areas: np.ndarray) -> np.ndarray:
+        """IoU from summed areas, per cent; nan without a union.
+
+        Args:
+            counts: (R, E) how often each episode counts.
+            areas: (E, C, 2) intersection and union.
+
+        Returns:
+            np.ndarray: (R, C)
+        """
+        both, either = np.moveaxis(np.tensordot(counts, areas, axes=1), 2, 0)
+        return 100 * np.divide(
+            both, either, out=np.full_like(both, np.nan), where=either > 0)
+
+    @staticmethod
+    def _mean(ious: np.ndarray) -> np.ndarray:
+        """Mean over the columns that are not nan, 0 where all are: (R, C) -> (R,)."""
+        return np.nansum(ious, axis=1) / np.maximum((~np.isnan(ious)).sum(axis=1), 1)
+
+    def _log_tables(self) -> None:
+        meta, summary = self.dataset_meta, self.summary
+        table = PrettyTable(['per cent', 'value', '95 % interval'])
+        for name in ('exact_ratio', 'mIoU', 'FB-IoU'):
+            low, high = summary[f'{name}_low'], summary[f'{name}_high']
+            table.add_row([name, f'{summary[name]:.2f}', f'{low:.2f} .. {high:.2f}'])
+        for name, value in summary.items():
+            if name.startswith('way_accuracy'):
+                table.add_row([name, f'{value:.2f}', ''])
+        classes = PrettyTable(['class', 'IoU'])
+        for name in self._names():
+            iou = summary.get(f'IoU.{name}')
+            classes.add_row([name, 'none, left out' if iou is None else f'{iou:.2f}'])
         MMLogger.get_current_instance().info(
-            f"{metrics['episodes']:.0f} episodes, fold {meta['fold']}, "
-            f"{meta['way']}-way {meta['shot']}-shot, void as {self.void}; exact ratio "
-            f"{metrics['exact_ratio']:.2f}\n{table}")
+            f"{self.protocol}, fold {meta.get('fold')}, {meta['way']}-way "
+            f"{meta['shot']}-shot, {summary['episodes']:.0f} episodes, void as "
+            f'{self.void}\n{table}\n{classes}')

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import mmengine
+import mmseg
+import torch
+from mmengine.dist import master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+
+from mmwsfs.evaluation import FewShotMetric, bootstrap
+from mmwsfs.evaluation.report import (
+    episode_table,
+    file_sha256,
+    settings_digest,
+    write_whole,
+)
+from mmwsfs.registry import HOOKS
+from mmwsfs.version import __version__
+
+
+@HOOKS.register_module()
+class EpisodeReportHook(Hook):
+    """Writes a test's report into the folder of the run, ``WORK_DIR/TIMESTAMP``.
+
+    - ``results.json``: the metrics with their intervals, and all that is needed to
+      compare them: void convention, protocol ('FS-CS' or 'FS-S'), supervision,
+      dataset, classes, checkpoint, config, seed, versions, seconds of the test.
+    - ``episodes.csv``: a row an episode, see
+      :func:`~mmwsfs.evaluation.report.episode_table`.
+
+    The main process writes them, each in one step, so that no reader meets a part.
+    The metrics are those of the evaluator's first
+    :class:`~mmwsfs.evaluation.FewShotMetric`; of an evaluator that has none there is
+    no report.
+    """
+
+    def __init__(self) -> None:
+        self._trained = False
+
+    def after_train(self, runner: Runner) -> None:
+        """From now on the weights are not those of ``load_from``."""
+        self._trained = True
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Start the clock."""
+        self._start = time.time()
+
+    @master_only
+    def after_test_epoch(self, runner: Runner,
+                         metrics: dict[str, float] | None = None) -> None:
+        """Write the report."""
+        few_shot = [metric for metric in runner.test_evaluator.metrics
+                    if isinstance(metric, FewShotMetric)]
+        if not few_shot:
+            runner.logger.warning(
+                'EpisodeReportHook writes no report: test_evaluator has no '
+                'FewShotMetric')
+            return
+        metric = few_shot[0]
+        folder = Path(runner.log_dir)
+        write_whole(
+            folder / 'episodes.csv',
+            episode_table(metric.episodes, metric.dataset_meta['classes']))
+        report = self._report(runner, metric)
+        write_whole(folder / 'results.json', json.dumps(report, indent=2) + '\n')
+        runner.logger.info(
+            f"report: '{folder}/results.json', episodes: '{folder}/episodes.csv'")
+
+    def _report(self, runner: Runner, metric: FewShotMetric) -> dict:
+        model, meta = runner.model, metric.dataset_meta
+        if is_model_wrapper(model):
+            model = model.module
+        dataset = runner.test_dataloader.dataset
+        return dict(
+            metrics=metric.summary,
+            intervals=dict(
+                level=bootstrap.LEVEL,
+                method='percentile bootstrap over episodes',
+                resamples=bootstrap.RESAMPLES,
+                seed=bootstrap.SEED),
+            void=metric.void,
+            protocol=metric.protocol,
+            supervision=getattr(model, 'supervision', None),
+            dataset=dict(
+                type=type(dataset).__name__,
+                fold=meta.get('fold'),
+                way=meta['way'],
+                shot=meta['shot'],
+                episodes=len(metric.episodes),
+                classes={
+                    str(number): meta['classes'][number - 1]
+                    for number in meta['class_ids']},
+                classes_without_iou=metric.classes_without_iou()),
+            checkpoint=self._checkpoint(runner),
+            config=runner.cfg.filename and Path(runner.cfg.filename).name,
+            settings_sha256=settings_digest(runner.cfg),
+            seed=runner.seed,
+            versions=dict(
+                mmwsfs=__version__, torch=torch.__version__,
+                mmengine=mmengine.__version__, mmseg=mmseg.__version__),
+            seconds=round(time.time() - self._start, 3))
+
+    def _checkpoint(self, runner: Runner) -> dict | None:
+        """Where the weights are from; None where they are not from a file."""
+        path = runner.cfg.get('load_from')
+        if path is None or self._trained:
+            return None
+        return dict(
+            path=str(path),
+            sha256=file_sha256(path) if Path(path).is_file() else None)

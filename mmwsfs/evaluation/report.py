@@ -1,0 +1,99 @@
+"""A test's report as files: what was measured, on what, with which weights."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file in one step: a reader never meets a part of it.
+
+    Args:
+        path: the file; an existing one is replaced, a missing folder made.
+        text: its content, written as UTF-8.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        temporary.write_text(text, encoding='utf-8', newline='')
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def file_sha256(path: str | Path) -> str:
+    """sha256 of a file, in hex digits.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for block in iter(lambda: file.read(1 << 20), b''):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def settings_digest(cfg: Mapping) -> str:
+    """sha256 of the settings that a test's numbers follow from, beside the weights.
+
+    Two configs of one digest give a checkpoint the same numbers: they agree in the
+    model, the test dataset, the test evaluator and the custom hooks, whatever their
+    batch size, schedule or folders of output.
+
+    Args:
+        cfg: a config, with everything from the command line in it.
+    """
+    settings = dict(
+        model=cfg['model'],
+        dataset=cfg['test_dataloader']['dataset'],
+        evaluator=cfg['test_evaluator'],
+        hooks=cfg.get('custom_hooks'))
+    return hashlib.sha256(
+        json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def episode_table(episodes: Sequence[Mapping], classes: Sequence[str]) -> str:
+    """A CSV of a row an episode, in the order of their numbers.
+
+    Args:
+        episodes: what :class:`~mmwsfs.evaluation.FewShotMetric` notes of each.
+        classes: names of all classes of the dataset.
+
+    Returns:
+        str: the columns ``episode``, ``query``, ``exact`` (0 or 1) and, of each way
+        n = 1..N, ``class_id_n``, ``class_n``, ``supports_n`` (paths, joined by '|'),
+        ``present_n`` (0 or 1, the truth), ``score_n`` (0..1, predicted),
+        ``intersection_n`` and ``union_n`` (pixels) and ``iou_n`` (per cent; empty
+        without a union).
+    """
+    rows = []
+    for episode in sorted(episodes, key=lambda episode: episode['episode']):
+        row = dict(episode=episode['episode'], query=episode['query'], exact=1)
+        ways = zip(*(episode[key] for key in (
+            'class_ids', 'supports', 'presence', 'scores', 'areas')))
+        for way, (number, supports, present, score, (both, either)) in enumerate(
+                ways, start=1):
+            if (score > 0.5) != present:
+                row['exact'] = 0
+            row.update({
+                f'class_id_{way}': number,
+                f'class_{way}': classes[number - 1],
+                f'supports_{way}': '|'.join(supports),
+                f'present_{way}': int(present),
+                f'score_{way}': score,
+                f'intersection_{way}': both,
+                f'union_{way}': either,
+                f'iou_{way}': 100 * both / either if either else ''})
+        rows.append(row)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator='\n')
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
