@@ -1,0 +1,113 @@
+"""Reading foreign checkpoint files without running them, and writing files whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+
+
+class Inert:
+    """Stands for an object that is not to be made; forgets what it is made with."""
+
+    def __new__(cls, *args) -> Inert:
+        return super().__new__(cls)
+
+    def __init__(self, *args) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def _stand_in(name: str) -> type[Inert]:
+    """A class that torch's unpickler takes for the one of this full name."""
+    module, _, short = name.rpartition('.')
+    return type(short, (Inert, ), dict(__module__=module))
+
+
+def read_checkpoint(path: Path,
+                    known: Sequence[Callable] = (),
+                    inert: Sequence[str] = ()) -> object:
+    """Read a file of ``torch.save`` to the CPU without running what it contains.
+
+    Beside tensors, numbers, strings and their containers the file may hold
+
+    - objects of ``known`` classes and functions, which are made as they are, and
+    - objects of the packages ``inert``, in whose place an :class:`Inert` comes; the
+      packages are neither imported nor needed.
+
+    Args:
+        path: the file.
+        known: classes and functions that are harmless to call.
+        inert: names of top-level packages, e.g. 'argparse'.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, no file of ``torch.save``, or holds other
+            objects; the message names them.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"checkpoint '{path}' does not exist")
+    try:
+        with safe_globals([*known]):
+            foreign = sorted(get_unsafe_globals_in_checkpoint(path))
+            refused = [name for name in foreign if name.split('.')[0] not in inert]
+            if not refused:
+                with safe_globals([_stand_in(name) for name in foreign]):
+                    return torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # whose message may advise to unpickle all the same
+        raise ValueError(
+            f"checkpoint '{path}' is truncated, or is no PyTorch checkpoint of tensors "
+            'and plain values: get it again') from error
+    raise ValueError(
+        f"checkpoint '{path}' is refused, and nothing in it was run: it holds "
+        f"{', '.join(refused)}, which a checkpoint of weights does not need; get the "
+        'file from its authors, or save its state dict alone')
+
+
+def check_target(target: Path, *sources: Path) -> None:
+    """Refuse a file to write that is a folder or one of the files to read.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if target.is_dir():
+        raise ValueError(f"'{target}' is a folder: name a file in it")
+    for source in sources:
+        if target.exists() and source.exists() and target.samefile(source):
+            raise ValueError(
+                f"'{target}' is the file to read, '{source}': name another to write")
+
+
+def write_checkpoint(checkpoint: dict, path: Path, with_hash: bool = False) -> Path:
+    """Write a file of ``torch.save``: all of it, or none.
+
+    Its folder is made where it does not exist.
+
+    Args:
+        checkpoint: what to write.
+        path: the file; an existing one is replaced.
+        with_hash: put the first 8 hex digits of the file's sha256 before the suffix
+            '.pth', as OpenMMLab and ``torch.hub`` have it: NAME-1a2b3c4d.pth.
+
+    Returns:
+        Path: the file written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        # By a file object: given a path, torch writes its name into the file.
+        with temporary.open('wb') as file:
+            torch.save(checkpoint, file)
+        if with_hash:
+            digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+            path = path.with_name(f"{path.name.removesuffix('.pth')}-{digest[:8]}.pth")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
