@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
 
+from .correlation_attention import correlation_attention
+
 
 def pool_support(x: Tensor, kernel: int) -> Tensor:
     """Average the support grid of (..., 1 + s*s) over kernel x kernel; CLS stays.
@@ -42,10 +44,9 @@ def kept_keys(support_mask: Tensor, side: int) -> Tensor:
 class CorrelationBlock(nn.Module):
     """One block: attention over the support axis, at every query position.
 
-    The input comes twice, full and pooled over the support grid: the pooled one is
-    all that the attention's queries and the shortcut read, since average pooling
-    commutes with 1x1 convolutions. A caller that has the pooled tokens more cheaply
-    than by pooling passes them.
+    The attention's queries and the shortcut read the input pooled over the support
+    grid, since average pooling commutes with 1x1 convolutions; only its keys and
+    values read all of it.
 
     Args:
         in_channels: C.
@@ -81,29 +82,44 @@ class CorrelationBlock(nn.Module):
             nn.Conv2d(hidden, out_channels, 1, bias=False))
         self.ffn_norm = nn.GroupNorm(num_groups, out_channels)
 
-    def _attend(self, full: Tensor, pooled: Tensor) -> Tensor:
-        """Unscaled softmax attention of pooled tokens (T) to full ones (S)."""
-        weight, bias = self.qkv.weight, self.qkv.bias
-        q = F.conv2d(pooled, weight[:self.hidden], bias[:self.hidden])
-        kv = F.conv2d(full, weight[self.hidden:], bias[self.hidden:])
-        q = q.unflatten(1, (self.num_heads, -1))
-        k, v = kv.unflatten(1, (2, self.num_heads, -1)).unbind(1)
-        # (B, heads, Q, T or S, D): one small attention for every query position.
-        q, k, v = (x.permute(0, 1, 3, 4, 2) for x in (q, k, v))
-        out = (q @ k.transpose(-1, -2)).softmax(dim=-1) @ v
-        return out.permute(0, 1, 4, 2, 3).flatten(1, 2)
+    def _attending(self, pooled: Tensor) -> Tensor:
+        """The attention's queries, (1, C, P, T) -> (P, heads, T, D)."""
+        q = F.conv2d(
+            pooled, self.qkv.weight[:self.hidden], self.qkv.bias[:self.hidden])
+        # Contiguous: fused attention asks for it.
+        return q[0].unflatten(0, (self.num_heads, -1)).permute(2, 0, 3, 1).contiguous()
 
-    def forward(self, full: Tensor, pooled: Tensor) -> Tensor:
-        """
-        Args:
-            full: (B, C, Q, S), the support tokens that are attended to.
-            pooled: (B, C, Q, T), all support tokens pooled over their grid.
+    def attend_product(self, pooled: Tensor, query: Tensor,
+                       support: Tensor) -> Tensor:
+        """Attention to the product of ``query``, (C, P, d), and ``support``, (C, d, S).
 
         Returns:
-            Tensor: (B, O, Q, T).
+            Tensor: (1, O / 2, P, T).
         """
-        y = self.attention_norm(
-            self.aggregate(self._attend(full, pooled)) + self.shortcut(pooled))
+        out = correlation_attention(
+            self._attending(pooled), query, support,
+            self.qkv.weight[self.hidden:].flatten(1), self.qkv.bias[self.hidden:])
+        return out.permute(1, 3, 0, 2).flatten(0, 1).unsqueeze(0)
+
+    def attend(self, pooled: Tensor, full: Tensor) -> Tensor:
+        """Attention to ``full``, (1, C, P, S): (1, O / 2, P, T)."""
+        kv = F.linear(
+            full[0].permute(1, 2, 0), self.qkv.weight[self.hidden:].flatten(1),
+            self.qkv.bias[self.hidden:])
+        k, v = kv.unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        out = F.scaled_dot_product_attention(self._attending(pooled), k, v, scale=1.)
+        return out.permute(1, 3, 0, 2).flatten(0, 1).unsqueeze(0)
+
+    def forward(self, pooled: Tensor, attended: Tensor) -> Tensor:
+        """
+        Args:
+            pooled: (1, C, P, T), all support tokens pooled over their grid.
+            attended: (1, O / 2, P, T), what the attention gives for them.
+
+        Returns:
+            Tensor: (1, O, P, T).
+        """
+        y = self.attention_norm(self.aggregate(attended) + self.shortcut(pooled))
         return self.ffn_norm(y + self.ffn(y))
 
 
@@ -166,39 +182,31 @@ class CorrelationTransformer(BaseModule):
             align_corners=True)
         return torch.cat([tokens[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
 
-    def correlate(self, query: Tensor, support: Tensor,
-                  keep: Tensor) -> tuple[Tensor, Tensor]:
-        """Correlation tokens: those attended to, and all, pooled for the first block.
+    def _reduce(self, query: Tensor, support: Tensor,
+                keeps: Sequence[Tensor]) -> Tensor:
+        """One pair through the blocks.
 
         Only the kept support tokens are correlated. The pooled correlation is that
-        with the pooled *normalised* support, so one batched product gives both.
+        with the pooled *normalised* support.
 
         Args:
             query: (L, hw, C), patches.
             support: (L, 1 + s*s, C), CLS and patches.
-            keep: (1 + s*s,) bool, with S true.
+            keeps: of every block, which of its support tokens may be attended to.
 
         Returns:
-            tuple: (H*L, hw, S) and (H*L, hw, 1 + (s/kernel)^2); channel =
-            head * L + block.
+            Tensor: (1, channels[-1], hw, 2).
         """
+        query = self._split_heads(query)
         support = self._split_heads(support).transpose(-1, -2)
-        kept = support[..., keep]
-        pooled = pool_support(support, self.blocks[0].kernel)
-        correlation = self._split_heads(query) @ torch.cat([kept, pooled], dim=-1)
-        return correlation.split([kept.shape[-1], pooled.shape[-1]], dim=-1)
-
-    def _reduce(self, query: Tensor, support: Tensor,
-                keeps: Sequence[Tensor]) -> Tensor:
-        """One pair through the blocks: (1, channels[-1], hw, 2)."""
-        full, pooled = (
-            x.unsqueeze(0) for x in self.correlate(query, support, keeps[0]))
-        for index, block in enumerate(self.blocks):
-            if index:
-                full = pooled[..., keeps[index]]
-                pooled = pool_support(pooled, block.kernel)
-            pooled = block(full, pooled)
-        return self.project(pooled)
+        first, *others = self.blocks
+        pooled = (query @ pool_support(support, first.kernel)).unsqueeze(0)
+        x = first(
+            pooled, first.attend_product(pooled, query, support[..., keeps[0]]))
+        for block, keep in zip(others, keeps[1:]):
+            pooled = pool_support(x, block.kernel)
+            x = block(pooled, block.attend(pooled, x[..., keep]))
+        return self.project(x)
 
     def forward(self, query: ViTFeatures, support: ViTFeatures,
                 support_mask: Tensor) -> tuple[Tensor, Tensor]:

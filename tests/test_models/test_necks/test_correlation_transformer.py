@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmwsfs.models.necks import CorrelationTransformer
+from mmwsfs.models.necks import CorrelationTransformer, correlation_attention
 from mmwsfs.structures import ViTFeatures
 
 LAYERS, HEADS, HEAD_WIDTH = 3, 2, 5
@@ -178,12 +178,14 @@ def seed():
     torch.manual_seed(0)
 
 
+@pytest.mark.parametrize('chunk', [2**20, 2000, 1])
 @pytest.mark.parametrize(
     'mask', [mask_full, mask_partial, mask_dot, mask_empty])
 @pytest.mark.parametrize(
     'query_grid, support_grid', [((5, 5), (5, 5)), ((4, 7), (6, 3))])
-def test_equals_the_naive_order(query_grid, support_grid, mask):
-    """Both token maps, and the gradients of all parameters."""
+def test_equals_the_naive_order(query_grid, support_grid, mask, chunk, monkeypatch):
+    """Both token maps and the gradients of all parameters, however it is chunked."""
+    monkeypatch.setitem(correlation_attention.CHUNK_ELEMENTS, 'cpu', chunk)
     neck = random_neck(channels=(16, 32))
     query, support = random_features(2, query_grid), random_features(2, support_grid)
     # The second pair of the batch keeps other keys than the first.
@@ -206,6 +208,41 @@ def test_equals_the_naive_order(query_grid, support_grid, mask):
     for name, parameter in neck.named_parameters():
         assert_close(parameter.grad, params[name].grad)
         assert params[name].grad.abs().max() > 0, name
+
+
+def test_gradients_reach_features():
+    """A backbone that is not frozen learns through the neck."""
+    neck = random_neck(channels=(16, 32))
+    query, support = (random_features(1, (4, 4)) for _ in range(2))
+    tokens = [x.tokens.requires_grad_() for x in (query, support)]
+    masks = mask_partial(20, 20)[None]
+    params = {name: value.detach().double() for name, value in neck.named_parameters()}
+    weights = torch.randn(2, 1, 32, 4, 4)
+    found, expected = (
+        torch.autograd.grad(
+            sum((x * w).sum() for x, w in zip(maps, weights)), tokens)
+        for maps in (neck(query, support, masks),
+                     naive_neck(query, support, masks, params, 12, (4, 3))))
+    for x, y in zip(found, expected):
+        assert_close(x, y.double())
+        assert y.abs().max() > 0.01
+
+
+def test_correlation_is_not_kept_for_the_backward_pass():
+    """Memory of a step grows with its tokens, not with their product."""
+    neck = random_neck(channels=(16, 32))
+    query, support = random_features(1, (20, 20)), random_features(1, (12, 12))
+    largest = 0
+
+    def note(tensor):
+        nonlocal largest
+        largest = max(largest, tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        neck(query, support, torch.ones(1, 12, 12))
+    tokens = LAYERS * HEADS * HEAD_WIDTH * 400
+    assert tokens <= largest < LAYERS * HEADS * 400 * 145 / 5
 
 
 def test_other_kernels():
