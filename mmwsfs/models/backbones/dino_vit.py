@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 import torch.nn.functional as F
 from mmpretrain.models import VisionTransformer
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
@@ -23,22 +23,33 @@ class DINOVisionTransformer(VisionTransformer):
     mmseg backbone it gives feature maps at ``out_indices`` (:meth:`forward`).
 
     Position embeddings stay at the size they were pretrained at and are interpolated
-    to the image's grid as the DINO and DINOv2 releases do it: bicubic, by the scale
-    factor (h + 0.1) / sqrt(N).
+    to the image's grid as the models' releases do it: bicubic, by the scale factor
+    (h + 0.1) / sqrt(N); with registers, to the size h x w itself and antialiased (the
+    releases' ``interpolate_offset`` 0.1 and 0.0, ``interpolate_antialias``).
+
+    ``configs/wsfs/BACKBONES.md`` lists the released models.
 
     Args:
-        arch (str | dict): mmpretrain's name or settings. Defaults to 'deit-small'.
-        img_size (int): image size in pixels *at pretraining*: 224 for DINO, 518 for
-            DINOv2. Defaults to 224.
-        patch_size (int): Defaults to 8.
+        arch (str | dict): width, depth, heads, FFN width, as mmpretrain's name or
+            settings: 'deit-small', 'deit-base', 'large', 'dinov2-giant'. Defaults to
+            'deit-small'.
+        img_size (int): image size in pixels *at pretraining*, which fixes the number
+            of position embeddings: 224 for DINO, 518 for DINOv2. Defaults to 224.
+        patch_size (int): side of a patch in pixels: 8 or 16 for DINO, 14 for DINOv2.
+            Defaults to 8.
         out_indices (Sequence[int]): blocks whose maps :meth:`forward` returns.
             Defaults to (-1, ), the last.
+        num_registers (int): learned tokens that take part in attention and have no
+            position; nothing that the backbone returns contains them. 4 for DINOv2's
+            ``_reg4`` models (arXiv 2309.16588). Defaults to 0.
         frozen (bool): no gradient, and evaluation mode even through ``train()``.
             Defaults to True.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` takes
             official DINO and DINOv2 files and mmpretrain-named ones, as a path or URL.
-        **kwargs: further arguments of mmpretrain's ``VisionTransformer``, such as
-            ``layer_scale_init_value=1.0`` for DINOv2.
+        **kwargs: further arguments of mmpretrain's ``VisionTransformer``:
+            ``layer_scale_init_value=1.0`` for DINOv2, which scales the branches of
+            its blocks, and ``layer_cfgs=dict(ffn_type='swiglu_fused')`` for its ViT-g,
+            whose FFNs are SwiGLUs.
     """
 
     def __init__(self,
@@ -46,6 +57,7 @@ class DINOVisionTransformer(VisionTransformer):
                  img_size: int = 224,
                  patch_size: int = 8,
                  out_indices=(-1, ),
+                 num_registers: int = 0,
                  frozen: bool = True,
                  init_cfg: dict | None = None,
                  **kwargs) -> None:
@@ -59,6 +71,10 @@ class DINOVisionTransformer(VisionTransformer):
             **kwargs)
         self.patch_size = patch_size
         self.num_heads = self.arch_settings['num_heads']
+        self.num_registers = num_registers
+        if num_registers:
+            self.register_tokens = nn.Parameter(
+                1e-6 * torch.randn(1, num_registers, self.embed_dims))
         self.frozen = frozen
         if frozen:
             self.requires_grad_(False)
@@ -84,8 +100,8 @@ class DINOVisionTransformer(VisionTransformer):
         check_state_dict(
             state_dict, self.state_dict(),
             f"checkpoint '{source}' does not fit this backbone",
-            'check arch, patch_size, img_size (the size it was pretrained at) and '
-            'layer_scale_init_value against the file')
+            'check arch, patch_size, img_size (the size it was pretrained at), '
+            'num_registers, layer_scale_init_value and layer_cfgs against the file')
         self.load_state_dict(state_dict)
         self._is_init = True
 
@@ -93,15 +109,19 @@ class DINOVisionTransformer(VisionTransformer):
         """Leave position embeddings as they were pretrained."""
 
     def _position_embedding(self, grid: tuple[int, int]) -> Tensor:
-        """(1, 1 + hw, C), interpolated the way DINO does it."""
+        """(1, 1 + hw, C), interpolated the way the model's release does it."""
         height, width = self.patch_resolution
         if grid == (height, width):
             return self.pos_embed
         patches = self.pos_embed[:, 1:].unflatten(1, (height, width))
-        patches = F.interpolate(
-            patches.permute(0, 3, 1, 2).float(),
-            scale_factor=((grid[0] + 0.1) / height, (grid[1] + 0.1) / width),
-            mode='bicubic')
+        patches = patches.permute(0, 3, 1, 2).float()
+        if self.num_registers:
+            patches = F.interpolate(patches, grid, mode='bicubic', antialias=True)
+        else:
+            patches = F.interpolate(
+                patches,
+                scale_factor=((grid[0] + 0.1) / height, (grid[1] + 0.1) / width),
+                mode='bicubic')
         if tuple(patches.shape[-2:]) != grid:
             raise RuntimeError(f'position embeddings for {grid} came out as '
                                f'{tuple(patches.shape[-2:])}')
@@ -117,14 +137,23 @@ class DINOVisionTransformer(VisionTransformer):
                 f'{patch}x{patch}: set the Resize scale of the pipeline to a multiple '
                 f'of {patch}')
 
+    def _without_registers(self, x: Tensor) -> Tensor:
+        """(B, 1 + registers + hw, C) -> (B, 1 + hw, C)."""
+        if not self.num_registers:
+            return x
+        return torch.cat([x[:, :1], x[:, 1 + self.num_registers:]], dim=1)
+
     def _blocks(self, images: Tensor) -> Iterator[Tensor]:
         """Yield the residual stream, (B, 1 + hw, C), after every block."""
         x, grid = self.patch_embed(images)
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
         x = self.pre_norm(self.drop_after_pos(x + self._position_embedding(grid)))
+        if self.num_registers:
+            registers = self.register_tokens.expand(len(x), -1, -1)
+            x = torch.cat([x[:, :1], registers, x[:, 1:]], dim=1)
         for layer in self.layers:
             x = layer(x)
-            yield x
+            yield self._without_registers(x)
 
     def extract(self, images: Tensor) -> ViTFeatures:
         """Everything the few-shot model needs of B images, in one pass.
@@ -149,7 +178,7 @@ class DINOVisionTransformer(VisionTransformer):
                     [self.ln1(x) for x in self._blocks(images)], dim=1)
         finally:
             handle.remove()
-        queries, keys, _ = last_qkv[0].unflatten(
+        queries, keys, _ = self._without_registers(last_qkv[0]).unflatten(
             -1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         height, width = images.shape[-2:]
         return ViTFeatures(tokens, queries, keys,

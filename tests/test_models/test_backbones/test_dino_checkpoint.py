@@ -7,7 +7,9 @@ from urllib.error import URLError
 
 import pytest
 import torch
+import vit_reference
 from mmengine.model import BaseModule
+from vit_reference import tensors
 
 from mmwsfs.models.backbones import DINOVisionTransformer
 from mmwsfs.models.backbones.dino_checkpoint import (
@@ -20,39 +22,10 @@ ARCH = dict(
     embed_dims=WIDTH, num_layers=DEPTH, num_heads=3, feedforward_channels=2 * WIDTH)
 
 
-def official(width=WIDTH, hidden=2 * WIDTH, depth=DEPTH, patch=PATCH,
-             patches=(SIZE // PATCH)**2, layer_scale=False):
-    """Official name -> (mmpretrain's name, shape), written out by hand."""
-    table = {
-        'cls_token': ('cls_token', (1, 1, width)),
-        'pos_embed': ('pos_embed', (1, 1 + patches, width)),
-        'patch_embed.proj.weight': (
-            'patch_embed.projection.weight', (width, 3, patch, patch)),
-        'patch_embed.proj.bias': ('patch_embed.projection.bias', (width, )),
-        'norm.weight': ('ln1.weight', (width, )),
-        'norm.bias': ('ln1.bias', (width, )),
-    }
-    for n in range(depth):
-        old, new = f'blocks.{n}.', f'layers.{n}.'
-        layers = [
-            ('norm1', 'ln1', (width, )),
-            ('attn.qkv', 'attn.qkv', (3 * width, width)),
-            ('attn.proj', 'attn.proj', (width, width)),
-            ('norm2', 'ln2', (width, )),
-            ('mlp.fc1', 'ffn.layers.0.0', (hidden, width)),
-            ('mlp.fc2', 'ffn.layers.1', (width, hidden)),
-        ]
-        for before, after, shape in layers:
-            table[f'{old}{before}.weight'] = (f'{new}{after}.weight', shape)
-            table[f'{old}{before}.bias'] = (f'{new}{after}.bias', shape[:1])
-        if layer_scale:
-            table[f'{old}ls1.gamma'] = (f'{new}attn.gamma1.weight', (width, ))
-            table[f'{old}ls2.gamma'] = (f'{new}ffn.gamma2.weight', (width, ))
-    return table
-
-
-def tensors(table):
-    return {name: torch.randn(shape) for name, (_, shape) in table.items()}
+def official(**kwargs):
+    """The table of a small network."""
+    return vit_reference.official(
+        WIDTH, 2 * WIDTH, DEPTH, PATCH, (SIZE // PATCH)**2, **kwargs)
 
 
 def save(tmp_path, content):
@@ -73,9 +46,10 @@ def build(checkpoint, **kwargs):
 
 def assert_loaded(model, table, weights):
     loaded = model.state_dict()
-    assert loaded.keys() == {name for name, _ in table.values()}
+    assert loaded.keys() == {name for name, _ in table.values() if name}
     for old, (new, _) in table.items():
-        assert torch.equal(loaded[new], weights[old]), f'{old} -> {new}'
+        if new:
+            assert torch.equal(loaded[new], weights[old]), f'{old} -> {new}'
 
 
 def plain(weights):
@@ -110,13 +84,19 @@ def with_head(weights):
 
 @pytest.mark.parametrize(
     'wrap', [plain, teacher_backbone, module_state_dict, lightning, with_head])
-@pytest.mark.parametrize('layer_scale', [False, True], ids=['dino', 'dinov2'])
-def test_official_names_load(tmp_path, wrap, layer_scale):
+@pytest.mark.parametrize('in_file, in_config', [
+    (dict(), dict()),
+    (dict(layer_scale=True), dict(layer_scale_init_value=1.0)),
+    (dict(layer_scale=True, registers=4),
+     dict(layer_scale_init_value=1.0, num_registers=4)),
+    (dict(layer_scale=True, swiglu=True),
+     dict(layer_scale_init_value=1.0, layer_cfgs=dict(ffn_type='swiglu_fused'))),
+], ids=['dino', 'dinov2', 'registers', 'swiglu'])
+def test_official_names_load(tmp_path, wrap, in_file, in_config):
     """DINO's and DINOv2's names, bare and in the wrappings they are met in."""
-    table = official(layer_scale=layer_scale)
+    table = official(**in_file)
     weights = tensors(table)
-    model = build(
-        save(tmp_path, wrap(weights)), layer_scale_init_value=float(layer_scale))
+    model = build(save(tmp_path, wrap(weights)), **in_config)
     assert_loaded(model, table, weights)
 
 
@@ -125,7 +105,7 @@ def test_mmpretrain_names_load(tmp_path, prefix):
     """mmpretrain's names, as a backbone's file or as a whole classifier's."""
     table = official(layer_scale=True)
     weights = tensors(table)
-    content = {prefix + new: weights[old] for old, (new, _) in table.items()}
+    content = {prefix + new: weights[old] for old, (new, _) in table.items() if new}
     if prefix:
         content['head.layers.head.weight'] = torch.ones(2, 2)
     model = build(
@@ -136,7 +116,8 @@ def test_mmpretrain_names_load(tmp_path, prefix):
 
 def test_full_dino_vit_s8_loads(tmp_path):
     """The real shapes of dino_deitsmall8: each tensor lands where it belongs."""
-    table = official(width=384, hidden=1536, depth=12, patch=8, patches=28 * 28)
+    table = vit_reference.official(
+        width=384, hidden=1536, depth=12, patch=8, patches=28 * 28)
     assert len(table) == 150
     # One number a tensor, stored once: the file stays small.
     weights = {
@@ -245,11 +226,13 @@ def test_foreign_network(tmp_path):
      '1 unknown: register_tokens'),
     (lambda weights: weights.update({'blocks.0.ls1.gamma': torch.ones(WIDTH)}),
      '1 unknown: layers.0.attn.gamma1.weight'),
+    (lambda weights: weights.update({'blocks.0.mlp.w3.bias': torch.ones(WIDTH)}),
+     '1 unknown: layers.0.ffn.w3.bias'),
     (lambda weights: weights.update({'pos_embed': torch.ones(1, 17, WIDTH)}),
      r'1 of another shape: pos_embed (1, 17, 24) instead of (1, 10, 24)'),
 ])
 def test_one_parameter_does_not_fit(tmp_path, change, expected):
-    """One missing, unknown (DINOv2 with registers, LayerScale) or of another shape."""
+    """One missing, unknown (registers, LayerScale, SwiGLU) or of another shape."""
     weights = tensors(official())
     change(weights)
     with pytest.raises(ValueError, match='does not fit') as error:
@@ -292,8 +275,9 @@ def test_names_alone():
     table = official(layer_scale=True)
     weights = tensors(table)
     renamed = to_mmpretrain_names(weights)
-    assert renamed.keys() == {new for new, _ in table.values()}
-    assert all(renamed[new] is weights[old] for old, (new, _) in table.items())
+    assert renamed.keys() == {new for new, _ in table.values() if new}
+    assert all(
+        renamed[new] is weights[old] for old, (new, _) in table.items() if new)
     assert to_mmpretrain_names(renamed).keys() == renamed.keys()
 
 

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 from mmengine.model import BaseModule
+from PIL import Image
+from timm.layers import SwiGLUPacked
 from timm.models.vision_transformer import VisionTransformer as TimmViT
+from vit_reference import load_timm, official, tensors, timm_features
 
 from mmwsfs.models.backbones import DINOVisionTransformer
 
 PATCH, NATIVE, WIDTH, HEADS, DEPTH = 8, 40, 48, 3, 3
+SWIGLU_HIDDEN = 128  # (int(4 * WIDTH * 2 / 3) + 7) // 8 * 8
 ARCH = dict(
     embed_dims=WIDTH, num_layers=DEPTH, num_heads=HEADS,
     feedforward_channels=4 * WIDTH)
@@ -22,22 +26,38 @@ def tiny(**kwargs):
         **{**dict(arch=ARCH, img_size=NATIVE, patch_size=PATCH), **kwargs})
 
 
-def timm_model(size, layer_scale=None):
-    """timm's ViT for images of ``size``, every parameter random."""
-    model = TimmViT(
-        img_size=size, patch_size=PATCH, embed_dim=WIDTH, depth=DEPTH,
-        num_heads=HEADS, num_classes=0, init_values=layer_scale).eval()
-    randomise(model)
-    return model
+# The released families: a made file's options, our settings, timm's settings.
+FAMILIES = dict(
+    dino=(dict(), dict(), dict()),
+    dinov2=(
+        dict(layer_scale=True),
+        dict(layer_scale_init_value=1.0),
+        dict(init_values=1.0)),
+    registers=(
+        dict(layer_scale=True, registers=4),
+        dict(layer_scale_init_value=1.0, num_registers=4),
+        dict(init_values=1.0, reg_tokens=4, no_embed_class=True)),
+    swiglu=(
+        dict(layer_scale=True, swiglu=True),
+        dict(layer_scale_init_value=1.0, layer_cfgs=dict(ffn_type='swiglu_fused')),
+        dict(init_values=1.0, mlp_layer=SwiGLUPacked, act_layer=torch.nn.SiLU,
+             mlp_ratio=2 * SWIGLU_HIDDEN / WIDTH)),
+)
 
 
-def randomise(model):
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            noise = 0.2 * torch.randn(parameter.shape, generator=generator)
-            one_dimensional = name.endswith(('norm1.weight', 'norm2.weight', 'gamma'))
-            parameter.copy_(noise + 1 if one_dimensional else noise)
+def made_weights(family='dino'):
+    """A released file's content, all of it random."""
+    return tensors(official(
+        WIDTH, 4 * WIDTH, DEPTH, PATCH, (NATIVE // PATCH)**2, **FAMILIES[family][0]))
+
+
+def timm_model(weights, size, family='dino'):
+    """timm's ViT for images of ``size``, its position embeddings of the same size."""
+    return load_timm(
+        TimmViT(
+            img_size=size, patch_size=PATCH, embed_dim=WIDTH, depth=DEPTH,
+            num_heads=HEADS, num_classes=0, **FAMILIES[family][2]),
+        weights)
 
 
 def cubic(x):
@@ -73,25 +93,15 @@ def dino_position_embedding(pos_embed, grid):
     return torch.cat([pos_embed[:, :1], resized], dim=1)
 
 
-def timm_features(model, images):
-    """Normed tokens of every block, and q and k of the last, from timm's blocks."""
-    x = model.patch_embed(images)
-    x = torch.cat([model.cls_token.expand(len(x), -1, -1), x], dim=1)
-    x = x + model.pos_embed
-    tokens = []
-    for block in model.blocks:
-        before = x
-        x = block(x)
-        tokens.append(model.norm(x))
-    last = model.blocks[-1]
-    qkv = last.attn.qkv(last.norm1(before))
-    head_width = WIDTH // HEADS
-    queries, keys = (
-        torch.stack([
-            qkv[..., start + head * head_width:start + (head + 1) * head_width]
-            for head in range(HEADS)], dim=1)
-        for start in (0, WIDTH))
-    return tokens, queries, keys
+def register_position_embedding(pos_embed, grid):
+    """As for the models with registers: bicubic to the grid, antialiased, by Pillow."""
+    side = round(math.sqrt(pos_embed.shape[1] - 1))
+    planes = pos_embed[0, 1:].unflatten(0, (side, side)).unbind(-1)
+    resized = np.stack([
+        Image.fromarray(plane.numpy()).resize(grid[::-1], Image.Resampling.BICUBIC)
+        for plane in planes], axis=-1)
+    resized = torch.from_numpy(resized).flatten(0, 1).unsqueeze(0)
+    return torch.cat([pos_embed[:, :1], resized], dim=1)
 
 
 def load(tmp_path, state_dict, **kwargs):
@@ -103,21 +113,20 @@ def load(tmp_path, state_dict, **kwargs):
     return model
 
 
-@pytest.mark.parametrize('layer_scale', [None, 1.0], ids=['dino', 'dinov2'])
+@pytest.mark.parametrize('family', FAMILIES)
 @pytest.mark.parametrize(
     'size', [(40, 40), (64, 64), (56, 32), (24, 72)], ids=lambda size: f'{size}')
 @torch.no_grad()
-def test_features_equal_timm(tmp_path, size, layer_scale):
+def test_features_equal_timm(tmp_path, size, family):
     """Tokens of all blocks, last queries and keys; native and other sizes."""
-    native = timm_model(NATIVE, layer_scale)
-    model = load(
-        tmp_path, native.state_dict(), layer_scale_init_value=layer_scale or 0.)
+    weights = made_weights(family)
+    model = load(tmp_path, weights, **FAMILIES[family][1])
     grid = (size[0] // PATCH, size[1] // PATCH)
-    reference = timm_model(size, layer_scale)
-    weights = native.state_dict()
     if size != (NATIVE, NATIVE):
-        weights['pos_embed'] = dino_position_embedding(native.pos_embed, grid)
-    reference.load_state_dict(weights)
+        interpolate = (register_position_embedding if family == 'registers'
+                       else dino_position_embedding)
+        weights['pos_embed'] = interpolate(weights['pos_embed'], grid)
+    reference = timm_model(weights, size, family)
     images = torch.randn(2, 3, *size)
 
     features = model.extract(images)
@@ -132,27 +141,32 @@ def test_features_equal_timm(tmp_path, size, layer_scale):
     torch.testing.assert_close(features.keys, keys, rtol=0, atol=1e-4)
 
 
-@torch.no_grad()
-def test_scale_factor_and_output_size_differ():
-    """The rule above is another one than interpolating to the output size."""
-    pos_embed = timm_model(NATIVE).pos_embed
-    by_scale = dino_position_embedding(pos_embed, (8, 8))
+def test_ways_to_interpolate_differ():
+    """By the scale factor, to the size, and antialiased are three things."""
+    pos_embed = made_weights()['pos_embed']
     side = NATIVE // PATCH
-    by_size = torch.nn.functional.interpolate(
-        pos_embed[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2), (8, 8),
-        mode='bicubic').flatten(2).transpose(1, 2)
-    assert (by_scale[:, 1:] - by_size).abs().max() > 1e-3
+    for grid in ((8, 8), (3, 4)):
+        by_size = torch.nn.functional.interpolate(
+            pos_embed[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2), grid,
+            mode='bicubic').flatten(2).transpose(1, 2)
+        by_scale = dino_position_embedding(pos_embed, grid)[:, 1:]
+        antialiased = register_position_embedding(pos_embed, grid)[:, 1:]
+        assert (by_scale - by_size).abs().max() > 1e-2
+        assert (antialiased - by_size).abs().max() > 1e-2
+        assert (antialiased - by_scale).abs().max() > 1e-2
 
 
+@pytest.mark.parametrize('family', FAMILIES)
 @torch.no_grad()
-def test_forward_gives_maps(tmp_path):
-    """As a plain backbone: (B, C, h, w) maps of the wanted blocks, CLS left out."""
-    reference = timm_model((24, 56))
-    native = timm_model(NATIVE)
-    weights = native.state_dict()
-    weights['pos_embed'] = dino_position_embedding(native.pos_embed, (3, 7))
-    reference.load_state_dict(weights)
-    model = load(tmp_path, native.state_dict(), out_indices=(0, -1))
+def test_forward_gives_maps(tmp_path, family):
+    """As a plain backbone: (B, C, h, w) maps of the wanted blocks, patches only."""
+    weights = made_weights(family)
+    model = load(
+        tmp_path, weights, img_size=NATIVE, out_indices=(0, -1), **FAMILIES[family][1])
+    interpolate = (register_position_embedding if family == 'registers'
+                   else dino_position_embedding)
+    weights['pos_embed'] = interpolate(weights['pos_embed'], (3, 7))
+    reference = timm_model(weights, (24, 56), family)
     images = torch.randn(2, 3, 24, 56)
 
     maps = model(images)

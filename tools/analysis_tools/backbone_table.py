@@ -1,0 +1,148 @@
+"""Measure the backbones of configs: the table of configs/wsfs/BACKBONES.md.
+
+    backbone_table.py CONFIG [CONFIG ...] [--peak]
+
+No checkpoint is read: parameters, tokens and features are counted on torch's meta
+device. --peak also runs each backbone, with made weights, on one image on the CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmwsfs.models.backbones import DINOVisionTransformer
+from mmwsfs.registry import MODELS
+
+COLUMNS = ('config', 'width x blocks, heads', 'patch', 'registers', 'parameters',
+           'input', 'patch tokens', 'bytes of features')
+
+
+@dataclass
+class Row:
+    """A config's backbone in numbers.
+
+    Attributes:
+        config: path of the config file.
+        backbone: on the meta device.
+        parameters: of the backbone, how many.
+        size: (height, width) of the images, in pixels.
+        grid: (height, width) of the images, in patches.
+        feature_bytes: of an image's features in half precision, as
+            ``model.cache_gb`` keeps them.
+    """
+
+    config: Path
+    backbone: DINOVisionTransformer
+    parameters: int
+    size: tuple[int, int]
+    grid: tuple[int, int]
+    feature_bytes: int
+
+    def cells(self) -> tuple[str, ...]:
+        """The row of the table, in the order of ``COLUMNS``."""
+        net = self.backbone
+        return (
+            f'[{self.config.stem}]({self.config.name})',
+            f'{net.embed_dims} x {net.num_layers}, {net.num_heads}',
+            str(net.patch_size), str(net.num_registers), f'{self.parameters:,}',
+            '{}x{}'.format(*self.size), '{}x{}'.format(*self.grid),
+            f'{self.feature_bytes:,}')
+
+
+def scales(pipeline: object) -> Iterator[tuple[int, int]]:
+    """(width, height) of every Resize in a pipeline, those within others included."""
+    if isinstance(pipeline, dict):
+        if pipeline.get('type') == 'Resize':
+            yield tuple(pipeline['scale'])
+        pipeline = list(pipeline.values())
+    if isinstance(pipeline, (list, tuple)):
+        for part in pipeline:
+            yield from scales(part)
+
+
+def on_meta(config: Path) -> tuple[DINOVisionTransformer, torch.Tensor]:
+    """The config's backbone, and one of its test images, both without memory."""
+    cfg = Config.fromfile(config)
+    init_default_scope(cfg.default_scope)
+    sizes = set(scales(cfg.test_dataloader.dataset.pipeline))
+    if len(sizes) != 1:
+        raise ValueError(
+            f"the test pipeline of '{config}' resizes to {sorted(sizes)}: it must "
+            'resize to one size')
+    width, height = sizes.pop()
+    with torch.device('meta'):
+        return MODELS.build(cfg.model.backbone), torch.empty(1, 3, height, width)
+
+
+def measure(config: Path) -> Row:
+    """What shapes alone tell."""
+    backbone, image = on_meta(config)
+    features = backbone.extract(image)
+    return Row(
+        config=config,
+        backbone=backbone,
+        parameters=sum(parameter.numel() for parameter in backbone.parameters()),
+        size=tuple(image.shape[-2:]),
+        grid=features.grid,
+        feature_bytes=features.map(lambda tensor: tensor.half()).nbytes)
+
+
+def _resident(name: str) -> int:
+    """VmRSS, or VmHWM for its peak, of this process in bytes."""
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith(f'{name}:'):
+            return 1024 * int(line.split()[1])
+    raise RuntimeError(f'/proc/self/status has no {name}')
+
+
+@torch.no_grad()
+def measure_peak(config: Path) -> int:
+    """Bytes that ``extract`` of one image needs beside the weights, in float32.
+
+    On the CPU, under Linux with glibc: how far the process grows. Its allocator is
+    told to give freed memory back at once, or it would grow by chance.
+    """
+    mmap_threshold = -3  # malloc.h
+    ctypes.CDLL(None).mallopt(mmap_threshold, 65536)
+    backbone, image = on_meta(config)
+    backbone.to_empty(device='cpu')
+    for parameter in backbone.parameters():
+        parameter.fill_(0.01)  # memory that was never written to does not count
+    image = torch.ones(image.shape)
+    patch = backbone.patch_size
+    backbone.extract(image[..., :patch, :patch])  # libraries load their code
+    before = _resident('VmRSS')
+    Path('/proc/self/clear_refs').write_text('5')  # VmHWM starts anew
+    backbone.extract(image)
+    return _resident('VmHWM') - before
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', nargs='+', type=Path, help='config files')
+    parser.add_argument(
+        '--peak', action='store_true',
+        help='measure the peak memory of one pass too (Linux with glibc)')
+    args = parser.parse_args()
+    rows = sorted((measure(path) for path in args.config), key=lambda r: r.parameters)
+    table = [[*COLUMNS], *([*row.cells()] for row in rows)]
+    if args.peak:
+        table[0].append('peak of one pass')
+        for cells, row in zip(table[1:], rows):
+            cells.append(f'{measure_peak(row.config) / 1e6:,.0f} MB')
+    table.insert(1, ['---'] * len(table[0]))
+    for cells in table:
+        print('|', ' | '.join(cells), '|')
+
+
+if __name__ == '__main__':
+    main()
