@@ -31,6 +31,7 @@ OPTIM_WRAPPERS = _child(mmseg.OPTIM_WRAPPERS, 'engine')
 OPTIM_WRAPPER_CONSTRUCTORS = _child(mmseg.OPTIM_WRAPPER_CONSTRUCTORS, 'engine')
 METRICS = _child(mmseg.METRICS, 'evaluation')
 VISUALIZERS = _child(mmseg.VISUALIZERS, 'visualization')
+INFERENCERS = _child(mmseg.INFERENCERS, 'apis')
 
 # Rooms it only passes through: without them the default scope would not resolve.
 RUNNERS = _child(mmseg.RUNNERS)
@@ -44,4 +45,3 @@ TASK_UTILS = _child(mmseg.TASK_UTILS)
 EVALUATOR = _child(mmseg.EVALUATOR)
 VISBACKENDS = _child(mmseg.VISBACKENDS)
 LOG_PROCESSORS = _child(mmseg.LOG_PROCESSORS)
-INFERENCERS = _child(mmseg.INFERENCERS)

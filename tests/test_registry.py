@@ -131,5 +131,7 @@ def test_default_scope_finds_mmsegs_without_their_import() -> None:
     modules = look_up(
         'mmwsfs', 'TRANSFORMS/LoadAnnotations', 'TRANSFORMS/PackSegInputs',
         'DATASETS/PascalVOCDataset', 'HOOKS/SegVisualizationHook', 'METRICS/IoUMetric',
-        'VISUALIZERS/SegLocalVisualizer', 'MODELS/FCNHead', 'HOOKS/PseudoLabelHook')
-    assert [module.split('.')[0] for module in modules] == ['mmseg'] * 7 + ['mmwsfs']
+        'VISUALIZERS/SegLocalVisualizer', 'MODELS/FCNHead', 'HOOKS/PseudoLabelHook',
+        'INFERENCERS/FewShotInferencer')
+    assert [module.split('.')[0] for module in modules] == (
+        ['mmseg'] * 7 + ['mmwsfs'] * 2)

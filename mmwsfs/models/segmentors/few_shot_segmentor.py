@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from mmengine.structures import PixelData
@@ -10,6 +13,22 @@ from mmwsfs.models.feature_cache import FeatureCache
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import FewShotDataSample, ViTFeatures
 from mmwsfs.utils.state_dict import check_state_dict
+
+
+class Decision(NamedTuple):
+    """The prediction for one query by N ways.
+
+    Attributes:
+        scores: (N,) float in 0..1, probabilities of presence.
+        present: (N,) bool.
+        probs: (N, H, W) float in 0..1, foreground probabilities of every way.
+        label_map: (H, W) uint8, 0 = background, 1..N = way.
+    """
+
+    scores: Tensor
+    present: Tensor
+    probs: Tensor
+    label_map: Tensor
 
 
 @MODELS.register_module()
@@ -204,32 +223,46 @@ class FewShotSegmentor(BaseSegmentor):
                 data_samples: list[FewShotDataSample]) -> list[FewShotDataSample]:
         """Presence of every way and a mask of the query at its original size.
 
-        Probabilities are averaged over the shots. A pixel takes the way of the largest
-        foreground probability, or background (0) when that is below 0.5.
-
         Returns:
             list: the data samples with ``presence_scores``, (N,), ``seg_probs``,
-            (N, H, W), ``pred_sem_seg``, (1, H, W) uint8, 0..N, and the
-            ``support_masks`` that were used.
+            (N, H, W), ``pred_sem_seg``, (1, H, W) uint8, 0..N (see :meth:`decide`),
+            and the ``support_masks`` that were used.
         """
         cls_logits, seg_logits, masks = self._logits_and_masks(inputs, data_samples)
-        scores = cls_logits.float().softmax(dim=-1)[..., 1].mean(dim=2)
-        for sample, score, logits, mask in zip(
-                data_samples, scores, seg_logits, masks):
-            # The episode is flattened to (N*K, 2, H, W), the layout of interpolate.
-            full_size = F.interpolate(
-                logits.flatten(0, 1).float(), sample.ori_shape, mode='bilinear',
-                align_corners=True)
-            probs = full_size.softmax(dim=1)[:, 1].unflatten(
-                0, logits.shape[:2]).mean(dim=1)
-            best, way = probs.max(dim=0)
-            label_map = torch.where(best >= 0.5, way + 1, 0).to(torch.uint8)
-            sample.presence_scores = score
+        for sample, cls_logit, seg_logit, mask in zip(
+                data_samples, cls_logits, seg_logits, masks):
+            decision = self.decide(cls_logit, seg_logit, sample.ori_shape)
+            sample.presence_scores = decision.scores
             sample.support_masks = mask.to(torch.uint8)
             sample.set_data(dict(
-                seg_probs=PixelData(data=probs),
-                pred_sem_seg=PixelData(data=label_map.unsqueeze(0))))
+                seg_probs=PixelData(data=decision.probs),
+                pred_sem_seg=PixelData(data=decision.label_map.unsqueeze(0))))
         return data_samples
+
+    @staticmethod
+    def decide(cls_logits: Iterable[Tensor], seg_logits: Iterable[Tensor],
+               size: tuple[int, int]) -> Decision:
+        """What is in one query, by its logits with the supports of N ways.
+
+        Probabilities are averaged over the shots. A way is present above 0.5. A pixel
+        takes the way of the largest foreground probability, or background (0) when
+        that is below 0.5.
+
+        Args:
+            cls_logits: N of (K, 2), absent/present; K may differ from way to way.
+            seg_logits: N of (K, 2, h, w), background/class.
+            size: (H, W), the query's original size in pixels.
+        """
+        scores = torch.stack([
+            logits.float().softmax(dim=1)[:, 1].mean() for logits in cls_logits])
+        probs = torch.stack([
+            F.interpolate(
+                logits.float(), size, mode='bilinear',
+                align_corners=True).softmax(dim=1)[:, 1].mean(dim=0)
+            for logits in seg_logits])
+        best, way = probs.max(dim=0)
+        label_map = torch.where(best >= 0.5, way + 1, 0).to(torch.uint8)
+        return Decision(scores, scores > 0.5, probs, label_map)
 
     def encode_decode(self, inputs: dict[str, Tensor],
                       data_samples: list[FewShotDataSample]) -> Tensor:

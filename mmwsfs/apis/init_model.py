@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from torch import Tensor
+
+from mmwsfs.engine import PseudoLabelHook
+from mmwsfs.models import FewShotSegmentor
+from mmwsfs.registry import HOOKS, MODELS
+from mmwsfs.utils.checkpoint_file import read_checkpoint
+
+# Whose objects MMEngine writes beside the weights: the log's history. None is made.
+_LEFT_PACKAGES = ('builtins', 'mmengine', 'numpy')
+
+
+def _read_weights(checkpoint: str | Path) -> dict[str, Tensor]:
+    loaded = read_checkpoint(Path(checkpoint).expanduser(), inert=_LEFT_PACKAGES)
+    weights = loaded.get('state_dict', loaded) if isinstance(loaded, Mapping) else None
+    if not isinstance(weights, Mapping) or not all(
+            isinstance(value, Tensor) for value in weights.values()):
+        raise ValueError(f"checkpoint '{checkpoint}' holds no state dict of tensors")
+    return dict(weights)
+
+
+def init_model(config: str | Path | Config,
+               checkpoint: str | Path | None = None,
+               device: str | torch.device = 'cpu') -> FewShotSegmentor:
+    """Build a config's model, ready to predict.
+
+    Its supervision is the one that it was trained with: 'image' where the config's
+    ``custom_hooks`` have a :class:`~mmwsfs.engine.hooks.PseudoLabelHook`.
+
+    Args:
+        config: a config file, or what is read from one.
+        checkpoint: file that training wrote. It is read without running anything in
+            it, and must fit the model in every parameter, the backbone's included.
+            None takes the backbone's weights from ``init_cfg`` and leaves the neck
+            and the heads untrained.
+        device: such as 'cpu' or 'cuda'.
+
+    Returns:
+        FewShotSegmentor: in evaluation mode; its config is ``model.cfg``.
+
+    Raises:
+        FileNotFoundError: the config or the checkpoint is missing.
+        ValueError: the checkpoint is damaged, holds other objects than weights, or is
+            of another model.
+        TypeError: the config's model is no :class:`FewShotSegmentor`.
+    """
+    cfg = config if isinstance(config, Config) else Config.fromfile(config)
+    with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmwsfs')):
+        model = MODELS.build(cfg.model)
+        hooks = [HOOKS.get(hook['type']) if isinstance(hook['type'], str)
+                 else hook['type'] for hook in cfg.get('custom_hooks') or ()]
+    if not isinstance(model, FewShotSegmentor):
+        raise TypeError(
+            f'the model of the config is a {type(model).__name__}, but must be a '
+            'FewShotSegmentor')
+    if PseudoLabelHook in hooks:
+        model.supervision = 'image'
+    if checkpoint is None:
+        model.init_weights()
+        warnings.warn(
+            'no checkpoint is given: the neck and the heads are untrained',
+            stacklevel=2)
+    else:
+        weights = _read_weights(checkpoint)
+        try:
+            model.load_state_dict(weights)
+        except ValueError as error:
+            raise ValueError(f"'{checkpoint}': {error}") from error
+    model.cfg = cfg
+    return model.to(device).eval()

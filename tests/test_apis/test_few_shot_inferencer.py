@@ -1,0 +1,394 @@
+"""FewShotInferencer: the segmentor's predictions for images of one's own."""
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import mmcv
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from mmengine import registry as root
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from PIL import Image
+
+from mmwsfs.apis import FewShotInferencer
+from mmwsfs.apis.few_shot_inferencer import ImagePipeline
+from mmwsfs.datasets import demo_shapes_dataset
+from mmwsfs.datasets.demo_shapes import make_demo_shapes
+from mmwsfs.registry import DATASETS, INFERENCERS
+
+
+@pytest.fixture
+def build(tiny_config: Config,
+          tiny_checkpoint: Path) -> Callable[..., FewShotInferencer]:
+    """Makes the inferencer of ``tiny_config``, which pseudo-masks were made for."""
+    return partial(FewShotInferencer, tiny_config, tiny_checkpoint, 'cpu')
+
+
+@pytest.fixture
+def images(tiny_voc: Path) -> list[Path]:
+    """Of three sizes."""
+    return sorted((tiny_voc / 'VOCdevkit/VOC2012/JPEGImages').glob('val_*.jpg'))
+
+
+@pytest.fixture
+def ready(build, images: list[Path]) -> FewShotInferencer:
+    """With three images of one class and one of another as supports."""
+    inferencer = build()
+    inferencer.set_supports({'cat': images[:3], 'dog': [images[4]]})
+    return inferencer
+
+
+def count_images(inferencer: FewShotInferencer) -> list[int]:
+    """A list that grows by the batch size with each call of the backbone."""
+    sizes: list[int] = []
+    inferencer.model.backbone.patch_embed.register_forward_hook(
+        lambda module, args, output: sizes.append(len(args[0])))
+    return sizes
+
+
+# ------------------------------------------------------------- the same as in testing
+def source(name: str, shared_data: Path, tmp_path: Path,
+           monkeypatch: pytest.MonkeyPatch) -> dict:
+    """Settings of a dataset: real photographs, or the made images of the demo."""
+    if name == 'photographs':
+        return dict(type='Pascal5iDataset', data_root=str(shared_data),
+                    lists='splits/pascal5i_subset', fold=1)
+    monkeypatch.setattr(
+        demo_shapes_dataset, 'make_demo_shapes',
+        partial(make_demo_shapes, train_images=5, val_images=20, size=64))
+    return dict(type='DemoShapesDataset', data_root=str(tmp_path / 'demo'),
+                lists='splits/demo', fold=1)
+
+
+@pytest.mark.parametrize('supervision', ['image', 'pixel'])
+@pytest.mark.parametrize('way, shot', [(1, 1), (2, 1), (1, 3), (3, 2)])
+@pytest.mark.parametrize('name', ['photographs', 'demo'])
+@torch.no_grad()
+def test_equals_the_segmentors_predict(
+        tiny_config: Config, tiny_checkpoint: Path, make_pipeline, shared_data: Path,
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, way: int,
+        shot: int, supervision: str) -> None:
+    """An episode through the dataset gives what its files give the inferencer."""
+    pipeline = make_pipeline(True, supervision == 'pixel', size=64)
+    tiny_config.test_dataloader.dataset = dict(
+        **source(name, shared_data, tmp_path, monkeypatch), split='val', way=way,
+        shot=shot, pipeline=pipeline)
+    if supervision == 'pixel':
+        tiny_config.custom_hooks = []
+    inferencer = FewShotInferencer(tiny_config, tiny_checkpoint, 'cpu')
+    dataset = DATASETS.build(tiny_config.test_dataloader.dataset)
+    labels, spread = set(), []
+    for number in range(3):
+        expected = inferencer.model.test_step(pseudo_collate([dataset[number]]))[0]
+        names = [dataset.metainfo['classes'][i - 1] for i in expected.class_ids]
+        masks = None
+        if supervision == 'pixel':
+            masks = {
+                class_name: [
+                    np.array(Image.open(
+                        Path(path).parents[1]
+                        / f'SegmentationClassAug/{Path(path).stem}.png')) == class_id
+                    for path in paths]
+                for class_name, class_id, paths in zip(
+                    names, expected.class_ids, expected.support_paths)}
+        inferencer.set_supports(dict(zip(names, expected.support_paths)), masks)
+        found, = inferencer(expected.query_path)
+        assert list(found['presence']) == names
+        scores = expected.presence_scores
+        assert [*found['presence'].values()] == pytest.approx(
+            scores.tolist(), rel=0, abs=1e-6)
+        assert found['present'] == [n for n, s in zip(names, scores) if s > 0.5]
+        assert found['probs'].dtype == np.float32
+        np.testing.assert_allclose(
+            found['probs'], expected.seg_probs.data.numpy(), rtol=0, atol=1e-6)
+        with Image.open(expected.query_path) as image:
+            assert found['label_map'].shape == image.size[::-1]
+        assert found['label_map'].dtype == np.uint8
+        label_map = expected.pred_sem_seg.data[0].numpy()
+        # A probability within rounding of 0.5 may fall on either side.
+        assert (found['label_map'] != label_map).mean() < 1e-4
+        labels |= set(np.unique(label_map).tolist())
+        spread += scores.tolist()
+    assert labels == set(range(way + 1)) and max(spread) - min(spread) > 0.05
+
+
+# ------------------------------------------------------------- supports
+def naive(inferencer: FewShotInferencer, query: Path,
+          supports: list[list[Path]]) -> tuple[list[float], np.ndarray, np.ndarray]:
+    """Scores, probabilities and label map, one pair of images at a time."""
+    model = inferencer.model
+
+    def features(path: Path):
+        pixels = np.asarray(
+            Image.open(path).resize((32, 32), Image.Resampling.BILINEAR), np.float32)
+        mean, std = (np.array(x, np.float32) for x in (
+            [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]))
+        image = torch.from_numpy((pixels - mean) / std).permute(2, 0, 1)
+        return model.backbone.extract(image[None])
+
+    size = Image.open(query).size[::-1]
+    scores, probs = [], []
+    for paths in supports:
+        present, maps = [], []
+        for path in paths:
+            support = features(path)
+            mask = model.labeler(support, support, (32, 32))
+            cls_map, seg_map = model.neck(features(query), support, mask)
+            present.append(model.cls_head(cls_map)[0].softmax(0)[1].item())
+            logits = F.interpolate(
+                model.seg_head(seg_map, (32, 32)), size, mode='bilinear',
+                align_corners=True)
+            maps.append(logits[0].softmax(0)[1].numpy())
+        scores.append(sum(present) / len(paths))
+        probs.append(sum(maps) / len(paths))
+    probs = np.stack(probs)
+    label_map = np.where(probs.max(0) >= 0.5, probs.argmax(0) + 1, 0)
+    return scores, probs, label_map
+
+
+@torch.no_grad()
+def test_classes_of_different_numbers_of_shots(
+        ready: FewShotInferencer, images: list[Path]) -> None:
+    """Every class is averaged over its own shots."""
+    labels = set()
+    for query in images[8:12]:
+        found, = ready(query)
+        scores, probs, label_map = naive(ready, query, [images[:3], [images[4]]])
+        assert [*found['presence'].values()] == pytest.approx(scores, abs=1e-4)
+        np.testing.assert_allclose(found['probs'], probs, rtol=0, atol=1e-4)
+        assert (found['label_map'] != label_map).mean() < 2e-3
+        labels |= set(np.unique(found['label_map']))
+    assert labels == {0, 1, 2}
+
+
+def test_the_order_of_the_classes_is_that_of_the_ways(
+        ready: FewShotInferencer, images: list[Path]) -> None:
+    """Naming the dog first makes it way 1, and changes nothing else."""
+    first, = ready(images[8])
+    ready.set_supports({'dog': [images[4]], 'cat': images[:3]})
+    second, = ready(images[8])
+    assert list(second['presence']) == ['dog', 'cat']
+    assert second['presence'] == pytest.approx(first['presence'])
+    np.testing.assert_allclose(second['probs'], first['probs'][::-1], atol=1e-6)
+    swapped = np.array([0, 2, 1])[first['label_map']]
+    assert (second['label_map'] != swapped).mean() < 2e-3
+
+
+def test_every_image_goes_through_the_backbone_once(
+        build, images: list[Path]) -> None:
+    """Supports when they are set, queries by batches, and no support again."""
+    inferencer = build()
+    sizes = count_images(inferencer)
+    inferencer.set_supports({'cat': images[:3], 'dog': [images[4]]})
+    assert sum(sizes) == 4
+    sizes.clear()
+    inferencer(images[5:10], batch_size=2)
+    assert sizes == [2, 2, 1]
+    inferencer(images[10])
+    assert sizes == [2, 2, 1, 1]
+
+
+def test_no_graph_is_kept(
+        build, images: list[Path], tiny_config: Config) -> None:
+    """Of a backbone that is not frozen either."""
+    tiny_config.model.backbone.frozen = False
+    inferencer = build()
+    inferencer.set_supports({'cat': images[0]})
+    assert not inferencer._supports.features.tokens.requires_grad
+    assert inferencer(images[8])
+
+
+def test_masks_take_the_place_of_pseudo_masks(
+        build, images: list[Path], tiny_voc: Path) -> None:
+    """For those images that have one; by file or array, for one class or all."""
+    masks = [tiny_voc / f'VOCdevkit/VOC2012/SegmentationClassAug/{path.stem}.png'
+             for path in images[:5]]
+    masks[0] = np.array(Image.open(masks[0])) == 1  # it shows two classes
+    inferencer = build()
+    supports = {'cat': images[:2], 'dog': images[4]}
+
+    def probs(masks) -> np.ndarray:
+        inferencer.set_supports(supports, masks)
+        return inferencer(images[8])[0]['probs']
+
+    pseudo = probs(None)
+    assert np.array_equal(probs({'cat': [None, None]}), pseudo)
+    one = probs({'cat': [None, masks[1]]})
+    two = probs({'cat': masks[:2]})
+    assert np.array_equal(one[1], pseudo[1]) and np.array_equal(two[1], pseudo[1])
+    assert len({x[0].tobytes() for x in (pseudo, one, two)}) == 3
+    all_masks = probs({'cat': masks[:2], 'dog': masks[4]})
+    assert np.array_equal(all_masks[0], two[0])
+    assert not np.array_equal(all_masks[1], pseudo[1])
+
+
+def test_a_model_trained_with_masks_needs_them(
+        build, images: list[Path], tiny_config: Config) -> None:
+    """The class is named, and the image is not looked at."""
+    tiny_config.custom_hooks = []
+    inferencer = build()
+    for masks in (None, {'cat': [images[0], None]}):
+        with pytest.raises(ValueError, match="'cat' has support images without a mask"):
+            inferencer.set_supports({'cat': images[:2]}, masks)
+
+
+@pytest.mark.parametrize(('supports', 'masks', 'message'), [
+    ({}, None, 'no supports'),
+    ({'cat': []}, None, "class 'cat' has no support images"),
+    ({f'c{i}': 'x.jpg' for i in range(255)}, None, '255 classes are too many'),
+    ({'cat': 'x.jpg'}, {'cow': 'x.png'}, "masks for class 'cow'.*\\['cat'\\]"),
+    ({'cat': ['x.jpg', 'y.jpg']}, {'cat': 'x.png'}, "'cat' has 2 .* but 1 masks"),
+])
+def test_bad_supports(build, supports: dict, masks: dict | None, message: str) -> None:
+    """Found before any file is opened."""
+    with pytest.raises(ValueError, match=message):
+        build().set_supports(supports, masks)
+
+
+def test_supports_that_fail_leave_the_old_ones(
+        ready: FewShotInferencer, images: list[Path]) -> None:
+    """All are set, or none."""
+    before, = ready(images[8])
+    with pytest.raises(FileNotFoundError, match=r'support image .*none\.jpg'):
+        ready.set_supports({'cow': [images[3], 'none.jpg']})
+    after, = ready(images[8])
+    assert after['presence'] == before['presence']
+
+
+def test_no_supports_yet(build, images: list[Path]) -> None:
+    """Said at once, not when the first prediction is asked for."""
+    inferencer = build()
+    with pytest.raises(RuntimeError, match='set_supports'):
+        inferencer.predict(images[0])
+
+
+# ------------------------------------------------------------- queries
+def test_batch_size_changes_nothing(
+        ready: FewShotInferencer, images: list[Path]) -> None:
+    """Queries of different sizes, in their order."""
+    one, three = (ready(images[5:10], batch_size=size) for size in (1, 3))
+    assert [result['image'] for result in three] == [*map(str, images[5:10])]
+    for x, y in zip(one, three):
+        assert x['presence'] == pytest.approx(y['presence'], abs=1e-6)
+        np.testing.assert_allclose(x['probs'], y['probs'], rtol=0, atol=1e-6)
+    with pytest.raises(ValueError, match='batch_size=0'):
+        ready(images, batch_size=0)
+
+
+def test_arrays(ready: FewShotInferencer, images: list[Path]) -> None:
+    """BGR arrays give what their files give, as queries and as supports."""
+    from_files, = ready(images[8])
+    read = partial(mmcv.imread, backend='pillow')
+    ready.set_supports({
+        'cat': [read(path) for path in images[:3]], 'dog': read(images[4])})
+    from_arrays, = ready(read(images[8]))
+    assert from_arrays['image'] is None
+    assert from_arrays['presence'] == from_files['presence']
+    assert np.array_equal(from_arrays['probs'], from_files['probs'])
+
+
+def test_predictions_come_one_at_a_time(
+        ready: FewShotInferencer, images: list[Path]) -> None:
+    """The first is there before the second image is read; gradients stay as set."""
+    results = ready.predict([images[5], 'none.jpg'])
+    assert next(results)['image'] == str(images[5])
+    assert torch.is_grad_enabled()
+    with pytest.raises(FileNotFoundError, match=r"query image 'none\.jpg'"):
+        next(results)
+    assert ready([]) == []
+
+
+def test_supports_may_change_while_predictions_come(
+        ready: FewShotInferencer, images: list[Path]) -> None:
+    """Those of the start hold to the end."""
+    expected = ready(images[8:10])
+    results = ready.predict(images[8:10])
+    next(results)
+    ready.set_supports({'cow': images[6]})
+    assert next(results)['presence'] == expected[1]['presence']
+
+
+# ------------------------------------------------------------- files
+def test_files(ready: FewShotInferencer, images: list[Path], tmp_path: Path) -> None:
+    """Palette label maps, pictures and numbers; a twin name overwrites nothing."""
+    (tmp_path / 'other').mkdir()
+    twin = tmp_path / 'other' / images[8].name
+    Image.open(images[9]).save(twin)
+    queries = [images[8], twin, mmcv.imread(images[10])]
+    out = tmp_path / 'deep/out'
+    results = ready(queries, out_dir=out)
+    names = [f'{images[8].stem}.png', f'{images[8].stem}_2.png', 'query.png']
+    assert sorted(path.name for path in (out / 'pred').iterdir()) == sorted(names)
+    content = json.loads((out / 'predictions.json').read_text())
+    assert content['classes'] == ['cat', 'dog']
+    for name, result, entry in zip(names, results, content['predictions']):
+        assert entry == dict(
+            image=result['image'], presence=result['presence'],
+            present=result['present'], label_map=f'pred/{name}', picture=f'vis/{name}')
+        with Image.open(out / entry['label_map']) as label_map:
+            assert label_map.mode == 'P'
+            assert label_map.getpalette()[:9] == [0, 0, 0, 230, 60, 60, 60, 130, 240]
+            assert np.array_equal(label_map, result['label_map'])
+        with Image.open(out / entry['picture']) as picture:
+            assert picture.size == (6 * 200, 218)  # 4 supports, query, prediction
+            height, width = result['label_map'].shape
+            left, top = 800 + (200 - width) // 2, 18 + (200 - height) // 2
+            query = np.array(picture)[top:top + height, left:left + width]
+        source = Image.open(result['image'] or images[10])
+        assert np.array_equal(query, source)  # RGB
+    assert len({(out / f'vis/{name}').read_bytes() for name in names}) == 3
+
+
+def test_pictures_of_large_images(
+        build, images: list[Path], tmp_path: Path) -> None:
+    """Outlines are drawn after the image is made small, and so stay visible."""
+    large = tmp_path / 'large.png'
+    Image.open(images[8]).convert('L').convert('RGB').resize((1600, 1200)).save(large)
+    mask = np.zeros((1200, 1600), bool)
+    mask[300:900, 400:1200] = True
+    inferencer = build()
+    inferencer.set_supports({'cat': large}, {'cat': mask})
+    inferencer(large, out_dir=tmp_path / 'out')
+    picture = np.array(Image.open(tmp_path / 'out/vis/large.png')).astype(int)
+    support, query = picture[18:, :200], picture[18:, 200:400]
+    red = support[..., 0] - support[..., 2] > 100
+    rows, columns = np.nonzero(red)
+    # 200 x 150 pixels in the middle of 200 x 200; the object is their inner half.
+    assert (rows.min(), rows.max()) == pytest.approx((25 + 37, 25 + 112), abs=4)
+    assert (columns.min(), columns.max()) == pytest.approx((50, 150), abs=4)
+    assert not (np.ptp(query, axis=2) > 10).any()
+
+
+def test_what_was_predicted_before_an_error_is_kept(
+        ready: FewShotInferencer, images: list[Path], tmp_path: Path) -> None:
+    """One damaged photograph at the end of many does not cost the others."""
+    (tmp_path / 'bad.jpg').write_text('no image')
+    with pytest.raises(ValueError, match=r'bad\.jpg'):
+        ready([images[5], tmp_path / 'bad.jpg'], out_dir=tmp_path / 'out')
+    content = json.loads((tmp_path / 'out/predictions.json').read_text())
+    assert [entry['image'] for entry in content['predictions']] == [str(images[5])]
+
+
+# ------------------------------------------------------------- registry
+def test_registry(tiny_config: Config, tiny_checkpoint: Path) -> None:
+    """Found by name from mmwsfs's registry, and from MMEngine's by default scope."""
+    settings = dict(
+        type='FewShotInferencer', config=tiny_config, checkpoint=tiny_checkpoint,
+        device='cpu')
+    for registry in (INFERENCERS, root.INFERENCERS):
+        assert isinstance(registry.build(settings), FewShotInferencer)
+
+
+def test_the_scope_of_the_caller(build, images: list[Path]) -> None:
+    """In a program that works in mmseg's scope all types are found."""
+    with root.DefaultScope.overwrite_default_scope('mmseg'):
+        inferencer = build()
+        inferencer.set_supports({'cat': images[0]})
+        assert len(inferencer(images[5:7])) == 2
+    assert isinstance(inferencer._query_pipeline, ImagePipeline)
