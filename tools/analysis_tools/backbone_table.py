@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,7 @@ def measure_peak(config: Path) -> int:
     On the CPU, under Linux with glibc: how far the process grows. Its allocator is
     told to give freed memory back at once, or it would grow by chance.
     """
+    gc.collect()  # a backbone refers to itself: the last one may still be there
     mmap_threshold = -3  # malloc.h
     ctypes.CDLL(None).mallopt(mmap_threshold, 65536)
     backbone, image = on_meta(config)
