@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from mmwsfs.registry import DATASETS
 
 from .coco_annotations import CocoAnnotations
 from .few_shot_dataset import FewShotDataset
-from .split_lists import fold_classes, read_class_images
+from .split_lists import coco_image_name, read_class_images, split_classes
 
 COCO_CLASSES = (
     'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck',
@@ -24,7 +24,6 @@ COCO_CLASSES = (
     'dining table', 'toilet', 'tv', 'laptop', 'mouse', 'remote', 'keyboard',
     'cell phone', 'microwave', 'oven', 'toaster', 'sink', 'refrigerator', 'book',
     'clock', 'vase', 'scissors', 'teddy bear', 'hair drier', 'toothbrush')
-_ID = re.compile(r'(\d+)(\.\w+)?$')
 
 
 @DATASETS.register_module()
@@ -32,17 +31,17 @@ class Coco20iDataset(FewShotDataset):
     """Episodes of COCO-20i, from plain COCO JSON.
 
     Fold i holds out the classes i+1, i+5, ..., i+77. Lists and images are matched by
-    the image id, the number that a file name ends with: images of the 2014 and of the
-    2017 release do, in any sub-folders. Masks are drawn on demand from the annotations
-    (:class:`~mmwsfs.datasets.transforms.LoadCocoLabelMap`), without them no annotation
-    file is read.
+    the image id, the number that a file name ends with: ``.jpg`` files of the 2014 and
+    of the 2017 release, in any sub-folders. Masks are drawn on demand from the
+    annotations (:class:`~mmwsfs.datasets.transforms.LoadCocoLabelMap`); without masks
+    no annotation file is read.
 
     Args:
         fold (int): the fold held out, 0..3.
         lists (str): folder with ``trn/fold*.json.gz`` and ``val/fold*.json.gz``,
             relative to ``data_root``.
-        ann_files (Sequence[str]): COCO JSON files, relative to ``data_root``; each
-            image has to be in one of them. Read only with masks.
+        ann_files (str | Sequence[str]): COCO JSON files, relative to ``data_root``;
+            each image has to be in one of them. Read only with masks.
         data_prefix (dict): ``img_path``, the folder of the images under ``data_root``.
         **kwargs: as for :class:`FewShotDataset`.
 
@@ -61,12 +60,12 @@ class Coco20iDataset(FewShotDataset):
                  *,
                  fold: int,
                  lists: str,
-                 ann_files: Sequence[str] = (),
+                 ann_files: str | Sequence[str] = (),
                  data_prefix: dict = dict(img_path='coco'),
                  **kwargs) -> None:
         self.fold = fold
         self.lists = lists
-        self.ann_files = list(ann_files)
+        self.ann_files = [ann_files] if isinstance(ann_files, str) else ann_files
         self._paths: dict[str, str] | None = None
         self._annotations: CocoAnnotations | None = None
         super().__init__(data_prefix=data_prefix, **kwargs)
@@ -78,28 +77,16 @@ class Coco20iDataset(FewShotDataset):
 
     def split_classes(self) -> list[int]:
         """The fold's classes, or the others."""
-        num_classes = len(self.metainfo['classes'])
-        held_out = fold_classes(self.fold, num_classes, interleaved=True)
-        if self.split == 'val':
-            return list(held_out)
-        return [n for n in range(1, num_classes + 1) if n not in held_out]
+        return split_classes(
+            self.split, self.fold, len(self.metainfo['classes']), interleaved=True)
 
     def load_entries(self) -> list[tuple[str, int]]:
         """Images by class, in the list's order."""
-        path = self._under_root(self.lists) / self.split / f'fold{self.fold}.json.gz'
-        return [(self.image_name(name), number)
-                for name, number in read_class_images(path, self.class_ids)]
+        return read_class_images(Path(self.source()), self.class_ids)
 
     def image_name(self, path: str) -> str:
-        """The image id in twelve digits.
-
-        Raises:
-            ValueError: the file name does not end with a number.
-        """
-        match = _ID.search(path)
-        if match is None:
-            raise ValueError(f"'{path}' does not end with a COCO image id")
-        return f'{int(match[1]):012d}'
+        """The image id in twelve digits, of the 2014 and the 2017 files alike."""
+        return coco_image_name(path)
 
     def draw_query(self, number: int, rng: np.random.RandomState) -> dict:
         """A class, then an image of it, both from the episode's generator."""
@@ -113,7 +100,7 @@ class Coco20iDataset(FewShotDataset):
         if self._paths is None:
             self._paths = self._find_images()
         folder = self.data_prefix['img_path']
-        missing = {name: f"image '{folder}/**/*{name}.*'" for name in names
+        missing = {name: f"image '{folder}/**/*{name}.jpg'" for name in names
                    if name not in self._paths}
         if self.with_masks:
             if self._annotations is None:
@@ -136,10 +123,10 @@ class Coco20iDataset(FewShotDataset):
         paths: dict[str, str] = {}
         for parent, _, files in sorted(os.walk(folder, followlinks=True)):
             for file in sorted(files):
-                if file.lower().endswith(('.jpg', '.jpeg', '.png')) and (
-                        match := _ID.search(file)):
+                # Not the PNGs: COCO's panoptic label maps are named like the images.
+                if file.endswith('.jpg') and file[-5:-4].isdigit():
                     paths.setdefault(
-                        f'{int(match[1]):012d}', os.path.join(parent, file))
+                        coco_image_name(file), os.path.join(parent, file))
         return paths
 
     def image_info(self, name: str) -> dict:

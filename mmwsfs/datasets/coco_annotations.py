@@ -9,6 +9,52 @@ from pathlib import Path
 from pycocotools.coco import COCO
 
 
+def read_coco(file: Path, classes: Sequence[str]) -> tuple[COCO, dict[int, int]]:
+    """Read a COCO JSON file and check what the datasets rely on.
+
+    Args:
+        file: COCO JSON file.
+        classes: class names, of number 1 first. A category belongs to the class of its
+            name.
+
+    Returns:
+        tuple: the file's content, and category id -> class number.
+
+    Raises:
+        FileNotFoundError: the file does not exist.
+        ValueError: it is truncated or no COCO JSON; a category's name is no class; an
+            annotation has a category that the file does not define.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"annotation file '{file}' does not exist: set data_root and ann_files")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+            coco = COCO(str(file))
+    except (ValueError, AssertionError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"annotation file '{file}' is truncated or no COCO JSON: {error!r}"
+        ) from error
+    for key in ('images', 'annotations', 'categories'):
+        if key not in coco.dataset:
+            raise ValueError(f"annotation file '{file}' has no '{key}'")
+    numbers = {}
+    for category_id, category in coco.cats.items():
+        if category['name'] not in classes:
+            raise ValueError(
+                f"annotation file '{file}': category {category_id} "
+                f"('{category['name']}') is no class of the dataset; its classes are "
+                f'{list(classes)}')
+        numbers[category_id] = classes.index(category['name']) + 1
+    for annotation_id, annotation in coco.anns.items():
+        if annotation['category_id'] not in numbers:
+            raise ValueError(
+                f"annotation file '{file}': annotation {annotation_id} has category_id "
+                f"{annotation['category_id']}, which is not among the file's "
+                'categories')
+    return coco, numbers
+
+
 class CocoAnnotations:
     """Object annotations by image id, from COCO JSON files.
 
@@ -17,15 +63,13 @@ class CocoAnnotations:
 
     Args:
         files: COCO JSON files.
-        classes: class names, of number 1 first. A category belongs to the class of its
-            name.
+        classes: class names, of number 1 first.
         image_ids: the images to keep.
 
     Raises:
         FileNotFoundError: a file does not exist.
-        ValueError: no file is given; a file is truncated or no COCO JSON; an annotation
-            has a category or image that the file does not define; a category's name is
-            no class.
+        ValueError: no file is given; a file is malformed (:func:`read_coco`), or lacks
+            a field of an image or an annotation.
     """
 
     def __init__(self, files: Sequence[Path], classes: Sequence[str],
@@ -36,54 +80,30 @@ class CocoAnnotations:
                 'or set with_masks=False')
         self._texts: dict[int, bytes] = {}
         for file in files:
-            self._add(file, classes, image_ids)
-
-    def _add(self, file: Path, classes: Sequence[str], image_ids: set[int]) -> None:
-        coco = self._read(file)
-        numbers = {}
-        for category in coco.cats.values():
-            if category['name'] not in classes:
-                raise ValueError(
-                    f"annotation file '{file}': category {category['id']} "
-                    f"('{category['name']}') is no class of the dataset; its classes "
-                    f'are {list(classes)}')
-            numbers[category['id']] = classes.index(category['name']) + 1
-        for annotation in coco.anns.values():
-            if annotation['category_id'] not in numbers:
-                raise ValueError(
-                    f"annotation file '{file}': annotation {annotation['id']} has "
-                    f"category_id {annotation['category_id']}, which is not among the "
-                    "file's categories")
-        for image_id in image_ids & coco.imgs.keys():
-            image = coco.imgs[image_id]
-            self._texts[image_id] = json.dumps(dict(
-                file=str(file),
-                size=(image['height'], image['width']),
-                objects=[
-                    dict(
-                        id=annotation['id'],
-                        class_id=numbers[annotation['category_id']],
-                        area=annotation['area'],
-                        crowd=bool(annotation.get('iscrowd', 0)),
-                        segmentation=annotation['segmentation'])
-                    for annotation in coco.imgToAnns[image_id]])).encode()
+            coco, numbers = read_coco(file, classes)
+            for image_id in image_ids & coco.imgs.keys():
+                try:
+                    content = self._content(coco, numbers, image_id)
+                except KeyError as error:
+                    raise ValueError(
+                        f"annotation file '{file}': image {image_id} or one of its "
+                        f'annotations has no {error}') from error
+                self._texts[image_id] = json.dumps(
+                    dict(file=str(file), **content)).encode()
 
     @staticmethod
-    def _read(file: Path) -> COCO:
-        if not file.is_file():
-            raise FileNotFoundError(
-                f"annotation file '{file}' does not exist: set data_root and ann_files")
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-                coco = COCO(str(file))
-        except (ValueError, AssertionError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"annotation file '{file}' is truncated or no COCO JSON: {error!r}"
-            ) from error
-        for key in ('images', 'annotations', 'categories'):
-            if key not in coco.dataset:
-                raise ValueError(f"annotation file '{file}' has no '{key}'")
-        return coco
+    def _content(coco: COCO, numbers: dict[int, int], image_id: int) -> dict:
+        image = coco.imgs[image_id]
+        return dict(
+            size=(image['height'], image['width']),
+            objects=[
+                dict(
+                    id=annotation['id'],
+                    class_id=numbers[annotation['category_id']],
+                    area=annotation['area'],
+                    crowd=bool(annotation.get('iscrowd', 0)),
+                    segmentation=annotation['segmentation'])
+                for annotation in coco.imgToAnns[image_id]])
 
     def __contains__(self, image_id: int) -> bool:
         return image_id in self._texts

@@ -140,13 +140,26 @@ class FewShotDataset(BaseDataset):
             shot=self.shot, protocol=self.protocol)
         self._replayed = None
         if self.episodes is not None:
-            self._replayed = read_episodes(
-                self._under_root(self.episodes), self._description(), self.image_name,
-                self.metainfo['classes'])
+            self._replayed = self._read_episodes(self._under_root(self.episodes))
         else:
             self._check_counts()
         self._check_files()
         return self.data_list
+
+    def _read_episodes(self, path: Path) -> list[Episode]:
+        entries = {entry['name'] for entry in self.data_list}
+
+        def image_name(path: str) -> str:
+            return path if path in entries else self.image_name(path)
+
+        episodes = read_episodes(path, self._description(), image_name)
+        for number, episode in enumerate(episodes):
+            if not self.with_masks and episode.query not in self.labels_of:
+                raise ValueError(
+                    f"episode file '{path}', episode {number}: without masks the query "
+                    f"'{episode.query}' has no class labels, since no list entry names "
+                    'it: set with_masks=True or image_labels')
+        return episodes
 
     def _under_root(self, path: str) -> Path:
         return Path(path if is_abs(path) else os.path.join(self.data_root, path))
@@ -160,29 +173,26 @@ class FewShotDataset(BaseDataset):
         names = dict.fromkeys(entry['name'] for entry in before)
         missing = self.missing_files(names)
         there = [entry for entry in before if entry['name'] not in missing]
-        counts = {number: len({entry['name'] for entry in there
-                               if entry['class_id'] == number})
-                  for number in self.class_ids}
-        dropped = [number for number in self.class_ids if counts[number] <= self.shot]
-        self.class_ids = [n for n in self.class_ids if n not in dropped]
+        left: dict[int, set[str]] = {number: set() for number in self.class_ids}
+        for entry in there:
+            left[entry['class_id']].add(entry['name'])
+        dropped = [number for number in left if len(left[number]) <= self.shot]
+        self.class_ids = [number for number in left if number not in dropped]
         self.data_list = [e for e in there if e['class_id'] in self.class_ids]
         print_log(
             f"split '{self.split}' of '{self.source()}' is restricted to what exists: "
             f'{len(self.data_list)} of {len(before)} entries, '
             f'{len(names) - len(missing)} of {len(names)} images, '
-            f'{len(self.class_ids)} of {len(counts)} classes; fewer than '
+            f'{len(self.class_ids)} of {len(left)} classes; fewer than '
             f'{self.shot + 1} images left for '
             f"{', '.join(map(self._class_name, dropped)) or 'none'}",
             'current')
         if not self.data_list:
+            first = next(iter(missing.values()), 'none: the lists are too short')
             raise ValueError(
                 f"nothing is left of split '{self.split}' of '{self.source()}': no "
-                f'class has {self.shot + 1} images with their files'
-                + self._first_missing(missing))
-
-    @staticmethod
-    def _first_missing(missing: dict[str, str]) -> str:
-        return f', the first missing is {next(iter(missing.values()))}' * bool(missing)
+                f'class has {self.shot + 1} images with their files; the first missing '
+                f'is {first}')
 
     def _check_counts(self) -> None:
         for number, images in self.images_of.items():
@@ -202,6 +212,18 @@ class FewShotDataset(BaseDataset):
         That is every entry in training, and the numbered episodes in testing: which
         images are there does not change what is drawn.
         """
+        users = self._users()
+        missing = self.missing_files(users)
+        if missing:
+            name, what = next(iter(missing.items()))
+            raise FileNotFoundError(
+                f"{len(missing)} of {len(users)} images that '{self.source()}' asks "
+                f'for are not there or lack their masks. {users[name].capitalize()} '
+                f'needs {what}: complete the data, or set restrict_to_existing=True '
+                '(the episodes are then other than the published ones)')
+
+    def _users(self) -> dict[str, str]:
+        """Image name -> the first entry, or test episode, that needs it."""
         users: dict[str, str] = {}
         if self.split == 'trn' and self._replayed is None:
             for number, entry in enumerate(self.data_list):
@@ -211,14 +233,7 @@ class FewShotDataset(BaseDataset):
                 episode = self._numbered(number)
                 for name in (episode.query, *sum(episode.supports, ())):
                     users.setdefault(name, f'episode {number}')
-        missing = self.missing_files(users)
-        if missing:
-            name, what = next(iter(missing.items()))
-            raise FileNotFoundError(
-                f"{len(missing)} of {len(users)} images that '{self.source()}' asks "
-                f'for are not there or lack their masks. {users[name].capitalize()} '
-                f'needs {what}: complete the data, or set restrict_to_existing=True '
-                '(the episodes are then other than the published ones)')
+        return users
 
     def _labels(self) -> dict[str, set[int]]:
         """Image name -> classes: image-level labels."""
@@ -262,10 +277,17 @@ class FewShotDataset(BaseDataset):
         (:func:`~mmwsfs.datasets.episode.draw_supports`), all from one generator. A key
         that asks for an absent class gets the query's own where the query shows every
         class of the split.
+
+        Raises:
+            ValueError: a key is given to a dataset that replays a file's episodes.
         """
         self.full_init()
         if not isinstance(key, EpisodeKey):
             return self._numbered(key)
+        if self._replayed is not None:
+            raise ValueError(
+                f"{key} names an episode to be drawn, but the dataset replays those of "
+                f"'{self.episodes}': number them from 0 (EvalEpisodeSampler does)")
         rng = np.random.RandomState(key.seed)
         return self._complete(self.data_list[key.query], key.present, rng)
 

@@ -8,7 +8,7 @@ from mmseg.utils import get_classes, get_palette
 from mmwsfs.registry import DATASETS
 
 from .few_shot_dataset import FewShotDataset, folder_content
-from .split_lists import FOLDS, fold_classes, read_split_list
+from .split_lists import FOLDS, read_split_list, split_classes
 
 
 @DATASETS.register_module()
@@ -57,11 +57,7 @@ class Pascal5iDataset(FewShotDataset):
 
     def split_classes(self) -> list[int]:
         """The fold's classes, or the others."""
-        num_classes = len(self.metainfo['classes'])
-        held_out = fold_classes(self.fold, num_classes)
-        if self.split == 'val':
-            return list(held_out)
-        return [n for n in range(1, num_classes + 1) if n not in held_out]
+        return split_classes(self.split, self.fold, len(self.metainfo['classes']))
 
     def load_entries(self) -> list[tuple[str, int]]:
         """The lists' lines, fold by fold."""

@@ -3,10 +3,12 @@ from __future__ import annotations
 import gzip
 import json
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 FOLDS = 4
+_IMAGE_ID = re.compile(r'(\d+)(\.\w+)?$')
 _LINE = re.compile(r'^(?P<name>\S+)__(?P<number>\d{1,3})$')
 
 
@@ -30,6 +32,15 @@ def fold_classes(fold: int, num_classes: int, interleaved: bool = False) -> rang
         return range(fold + 1, num_classes + 1, FOLDS)
     size = num_classes // FOLDS
     return range(fold * size + 1, (fold + 1) * size + 1)
+
+
+def split_classes(split: str, fold: int, num_classes: int,
+                  interleaved: bool = False) -> list[int]:
+    """Class numbers of a split, ascending: in 'val' those that the fold holds out, in
+    'trn' all others. See :func:`fold_classes`."""
+    held_out = fold_classes(fold, num_classes, interleaved)
+    return [number for number in range(1, num_classes + 1)
+            if (number in held_out) == (split == 'val')]
 
 
 def parse_split_list(lines: Sequence[str], path: Path,
@@ -74,38 +85,74 @@ def read_split_list(path: Path, num_classes: int) -> list[tuple[str, int]]:
     return parse_split_list(path.read_text().splitlines(), path, num_classes)
 
 
-def read_class_images(path: Path, classes: Sequence[int]) -> list[tuple[str, int]]:
-    """Read a COCO-20i list, gzipped JSON of class index from 0 -> image files.
+def coco_image_name(file: str) -> str:
+    """The id of a COCO image in twelve digits: the number its file's name ends with.
+
+    Images of the 2014 release, such as ``train2014/COCO_train2014_000000000009.jpg``,
+    and of the 2017 release, ``train2017/000000000009.jpg``, so have the same name.
+
+    Raises:
+        ValueError: the file name does not end with a number.
+    """
+    match = _IMAGE_ID.search(file)
+    if match is None:
+        raise ValueError(
+            f"image '{file}' does not end with a COCO id, such as 000000000009.jpg")
+    return f'{int(match[1]):012d}'
+
+
+def parse_class_images(content: bytes, path: Path,
+                       classes: Sequence[int]) -> list[tuple[str, int]]:
+    """Parse a COCO-20i list, gzipped JSON of class index from 0 -> image files.
 
     Args:
-        path: the list, such as ``val/fold0.json.gz``.
+        content: of the list.
+        path: its name, for messages.
         classes: class numbers, from 1, that it may hold.
 
     Returns:
-        list: (image file, class number), class by class, ascending.
+        list: (:func:`coco_image_name`, class number), class by class, ascending.
 
     Raises:
-        FileNotFoundError: there is no such list.
-        ValueError: the list is damaged or empty, or holds another class.
+        ValueError: the list is damaged or empty, or holds another class, or an image
+            without an id.
     """
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"split list '{path}' does not exist: get the published lists or make "
-            'your own with tools/dataset_converters/coco20i.py')
     try:
-        with gzip.open(path, 'rt') as file:
-            images = {int(index) + 1: names for index, names in json.load(file).items()}
-    except (OSError, EOFError, ValueError, AttributeError) as error:
+        images = {int(index) + 1: names
+                  for index, names in json.loads(gzip.decompress(content)).items()}
+    except (OSError, EOFError, zlib.error, ValueError, AttributeError) as error:
         raise ValueError(
             f"split list '{path}' is damaged or no gzipped JSON of class index -> "
             f'image files: {error}') from error
     for number, names in images.items():
+        if not (isinstance(names, list) and all(isinstance(n, str) for n in names)):
+            raise ValueError(
+                f"split list '{path}' does not give class index {number - 1} a list of "
+                'image files')
         if names and number not in classes:
             raise ValueError(
                 f"split list '{path}' names images for class index {number - 1}, which "
                 'is not in this split of the fold: it holds '
                 f'{[n - 1 for n in classes]}')
-    entries = [(name, n) for n in sorted(images) for name in images[n]]
+    try:
+        entries = [(coco_image_name(file), n) for n in sorted(images)
+                   for file in images[n]]
+    except ValueError as error:
+        raise ValueError(f"split list '{path}': {error}") from error
     if not entries:
         raise ValueError(f"split list '{path}' is empty")
     return entries
+
+
+def read_class_images(path: Path, classes: Sequence[int]) -> list[tuple[str, int]]:
+    """Read a COCO-20i list, such as ``val/fold0.json.gz``.
+
+    Raises:
+        FileNotFoundError: there is no such list.
+        ValueError: as :func:`parse_class_images`.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"split list '{path}' does not exist: get the published lists or make "
+            'your own with tools/dataset_converters/coco20i.py')
+    return parse_class_images(path.read_bytes(), path, classes)

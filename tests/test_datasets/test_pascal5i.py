@@ -3,15 +3,14 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import mmengine.fileio
 import numpy as np
 import pytest
 import torch
+from deadline import deadline
 from mmengine.config import Config
 from PIL import Image
 
@@ -22,20 +21,6 @@ REPO = Path(__file__).parents[2]
 IMAGES = 'VOCdevkit/VOC2012/JPEGImages'
 MASKS = 'VOCdevkit/VOC2012/SegmentationClassAug'
 Build = Callable[..., Pascal5iDataset]
-
-
-@contextmanager
-def deadline(seconds: int = 20) -> Iterator[None]:
-    """Fail instead of hanging."""
-    def stop(*args) -> None:
-        raise TimeoutError(f'still running after {seconds} s')
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 def true_classes(path: Path) -> set[int]:

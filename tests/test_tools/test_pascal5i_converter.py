@@ -18,6 +18,7 @@ LISTS = [f'{split}/fold{fold}.txt' for split in ('trn', 'val') for fold in range
 
 def convert(monkeypatch: pytest.MonkeyPatch, *args) -> None:
     """Run the script's command line in this process."""
+    monkeypatch.syspath_prepend(SCRIPT.parent)  # where a script's own imports lie
     spec = importlib.util.spec_from_file_location('pascal5i_converter', SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -15,35 +15,22 @@ OUT is a folder such as data/splits/pascal5i. The counts are printed at the end.
 from __future__ import annotations
 
 import argparse
-import urllib.request
 from pathlib import Path
 
 import numpy as np
+from list_files import published_lists, write_list
 
 from mmwsfs.datasets import LoadLabelMap, Pascal5iDataset
 from mmwsfs.datasets.split_lists import FOLDS, fold_classes, parse_split_list
 
 CLASSES = Pascal5iDataset.METAINFO['classes']
 NUM_CLASSES = len(CLASSES)
-SPLITS = ('trn', 'val')
 
 
 def fetch_lists(source: str, out: Path) -> None:
     """Copy the eight lists from a folder or URL."""
-    for split in SPLITS:
-        for fold in range(FOLDS):
-            name = f'{split}/fold{fold}.txt'
-            if '://' in source:
-                with urllib.request.urlopen(f'{source.rstrip("/")}/{name}') as reply:
-                    text = reply.read().decode()
-            else:
-                path = Path(source, name)
-                if not path.is_file():
-                    raise SystemExit(
-                        f"'{path}' does not exist: --lists names a folder with "
-                        'trn/fold0.txt ... val/fold3.txt')
-                text = path.read_text()
-            write_list(out / name, text.splitlines())
+    for split, fold, content in published_lists(source, '.txt'):
+        write_lines(out, split, fold, content.decode().splitlines())
 
 
 def lists_from_masks(voc: Path, out: Path, image_lists: dict[str, Path],
@@ -73,17 +60,14 @@ def lists_from_masks(voc: Path, out: Path, image_lists: dict[str, Path],
                     for number in fold_classes(fold, NUM_CLASSES)
                     if areas[number] >= min_area]
         for fold in range(FOLDS):
-            write_list(out / split / f'fold{fold}.txt', lines[fold])
+            write_lines(out, split, fold, lines[fold])
 
 
-def write_list(path: Path, lines: list[str]) -> None:
+def write_lines(out: Path, split: str, fold: int, lines: list[str]) -> None:
     """Check a list and write it."""
+    path = out / split / f'fold{fold}.txt'
     entries = parse_split_list(lines, path, NUM_CLASSES)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text('\n'.join(lines) + '\n')
-    images = len({name for name, _ in entries})
-    print(f'{path}: {len(entries)} entries, {images} images, '
-          f'{len({number for _, number in entries})} classes')
+    write_list(path, ('\n'.join(lines) + '\n').encode(), entries)
 
 
 def main() -> None:

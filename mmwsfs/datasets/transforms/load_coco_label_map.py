@@ -35,44 +35,54 @@ class LoadCocoLabelMap(BaseTransform):
         size = tuple(coco['size'])
         if size != tuple(results.get('ori_shape', size)):
             raise ValueError(
-                f"'{coco['file']}' says that the image is {size}, but it is "
-                f"{tuple(results['ori_shape'])} pixels (height, width)")
+                f"annotation file '{coco['file']}' says that the image is {size}, but "
+                f"it is {tuple(results['ori_shape'])} pixels (height, width)")
         label_map = np.zeros(size, np.uint8)
         for item in sorted(coco['objects'],
                            key=lambda o: (not o['crowd'], -o['area'], o['id'])):
             label = VOID if item['crowd'] else item['class_id']
-            label_map[self._region(item, size, coco['file'])] = label
+            try:
+                label_map[self._region(item['segmentation'], size)] = label
+            except Exception as error:  # pycocotools raises a bare one
+                raise ValueError(
+                    f"annotation file '{coco['file']}', annotation {item['id']}: "
+                    f'{error}') from error
         results['gt_seg_map'] = label_map
         results['seg_labels'] = set(np.unique(label_map).tolist())
         results['seg_fields'].append('gt_seg_map')
         return results
 
     @staticmethod
-    def _region(item: dict, size: tuple[int, int], file: str) -> np.ndarray:
+    def _region(segmentation: list | dict, size: tuple[int, int]) -> np.ndarray:
         """(H, W) bool: an object's pixels."""
-        where = f"'{file}', annotation {item['id']}"
-        segmentation = item['segmentation']
         height, width = size
-        try:
-            if isinstance(segmentation, dict):
-                if tuple(segmentation['size']) != size:
+        if isinstance(segmentation, dict):
+            rle = segmentation
+            if tuple(rle['size']) != size:
+                raise ValueError(f"its RLE is {rle['size']}, its image {list(size)}")
+            if isinstance(rle['counts'], list):
+                if sum(rle['counts']) != height * width:
                     raise ValueError(
-                        f"its RLE is {segmentation['size']}, its image {list(size)}")
-                if isinstance(segmentation['counts'], list):
-                    segmentation = coco_mask.frPyObjects(segmentation, height, width)
-                return coco_mask.decode(segmentation).astype(bool)
-            for polygon in segmentation:
-                points = np.asarray(polygon, dtype=float).reshape(-1, 2)
-                if len(points) < 3:
-                    raise ValueError('a polygon has fewer than 3 points')
-                # Annotators' outlines may lie on the rim, a pixel beyond the last one.
-                outside = (points < -1) | (points > (width + 1, height + 1))
-                if outside.any():
-                    x, y = points[outside.any(axis=1)][0]
-                    raise ValueError(
-                        f'a polygon reaches ({x:g}, {y:g}), outside its image of '
-                        f'{width}x{height} pixels (width x height)')
-            parts = coco_mask.frPyObjects(segmentation, height, width)
-            return coco_mask.decode(coco_mask.merge(parts)).astype(bool)
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f'{where}: {error}') from error
+                        f"its RLE has {sum(rle['counts'])} pixels, its image "
+                        f'{height * width}')
+                rle = coco_mask.frPyObjects(rle, height, width)
+            region = coco_mask.decode(rle)
+            # Pixels that a cut compressed RLE does not reach are left uninitialised.
+            if region.sum() != coco_mask.area(rle):
+                raise ValueError('its RLE is truncated')
+            return region.astype(bool)
+        if not segmentation:
+            raise ValueError('it has no polygon')
+        for polygon in segmentation:
+            points = np.asarray(polygon, dtype=float).reshape(-1, 2)
+            if len(points) < 3:
+                raise ValueError('a polygon has fewer than 3 points')
+            # Annotators' outlines may lie on the rim, a pixel beyond the last one.
+            inside = (points >= -1) & (points <= (width + 1, height + 1))
+            if not inside.all():
+                x, y = points[~inside.all(axis=1)][0]
+                raise ValueError(
+                    f'a polygon reaches ({x:g}, {y:g}), outside its image of '
+                    f'{width}x{height} pixels (width x height)')
+        parts = coco_mask.frPyObjects(segmentation, height, width)
+        return coco_mask.decode(coco_mask.merge(parts)).astype(bool)
