@@ -90,10 +90,9 @@ class FewShotInferencer:
         Args:
             supports: class name -> its K >= 1 images. The order of the classes is that
                 of the ways, 1..N; N is at most 254.
-            masks: class name -> the masks of its K images, or None for an image
-                without; see :class:`ImagePipeline` for what a mask is. Images without
-                take the model's pseudo-mask, if it was trained with those. Defaults to
-                None.
+            masks: class name -> K masks, see :class:`ImagePipeline`, or None in a
+                mask's place. Images without one take the model's pseudo-mask, if it
+                was trained with those. Defaults to None.
 
         Raises:
             FileNotFoundError: a file is missing.
