@@ -37,7 +37,7 @@ def rows_of(runner: Runner) -> list[dict]:
         return list(csv.DictReader(file))
 
 
-def test_results(report_config: Config, tmp_path: Path) -> None:
+def test_results(report_config: Config, tiny_voc: Path, tmp_path: Path) -> None:
     """The metrics that the run returned, and everything they follow from."""
     path = tmp_path / 'weights.pth'
     model = Runner.from_cfg(report_config).model
@@ -68,7 +68,10 @@ def test_results(report_config: Config, tmp_path: Path) -> None:
         protocol='FS-CS',
         supervision='image',
         dataset=dict(
-            type='Pascal5iDataset', fold=1, way=2, shot=2, episodes=5, classes=classes),
+            type='Pascal5iDataset', fold=1, way=2, shot=2, episodes=5, classes=classes,
+            settings=dict(
+                type='Pascal5iDataset', data_root=str(tiny_voc), lists='splits/tiny',
+                fold=1, split='val', num_episodes=5, way=2, shot=2)),
         checkpoint=dict(
             path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest()),
         config='my_config.py',

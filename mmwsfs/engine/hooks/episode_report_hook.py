@@ -13,13 +13,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmwsfs.evaluation import FewShotMetric, bootstrap
-from mmwsfs.evaluation.report import (
-    episode_table,
-    file_sha256,
-    settings_digest,
-    write_whole,
-)
+from mmwsfs.evaluation.report import episode_table, settings_digest
 from mmwsfs.registry import HOOKS
+from mmwsfs.utils.files import file_sha256, write_whole
 from mmwsfs.version import __version__
 
 
@@ -76,6 +72,8 @@ class EpisodeReportHook(Hook):
         if is_model_wrapper(model):
             model = model.module
         dataset = runner.test_dataloader.dataset
+        settings = dict(runner.cfg.test_dataloader.dataset)
+        settings.pop('pipeline', None)
         return dict(
             metrics=metric.summary,
             intervals=dict(
@@ -95,7 +93,8 @@ class EpisodeReportHook(Hook):
                 classes={
                     str(number): meta['classes'][number - 1]
                     for number in meta['class_ids']},
-                classes_without_iou=metric.classes_without_iou()),
+                classes_without_iou=metric.classes_without_iou(),
+                settings=settings),
             checkpoint=self._checkpoint(runner),
             config=runner.cfg.filename and Path(runner.cfg.filename).name,
             settings_sha256=settings_digest(runner.cfg),

@@ -1,0 +1,110 @@
+"""The table of a method's results over the folds, beside the published ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .published import BENCHMARKS, EPISODES, FOLDS, PROTOCOL, PUBLISHED, VOID
+
+MEANS = ('exact_ratio', 'mIoU', 'FB-IoU', 'way_accuracy')
+
+
+def results_table(name: str,
+                  reports: Mapping[tuple[int, int], Mapping[int, dict]]) -> dict:
+    """Means over the folds, and the published rows that they may stand beside.
+
+    Published rows are given where dataset, protocol and void convention are theirs.
+
+    Args:
+        name: of the row, e.g. the config's.
+        reports: (way, shot) -> fold -> what an
+            :class:`~mmwsfs.engine.hooks.EpisodeReportHook` wrote as ``results.json``.
+
+    Returns:
+        dict: ready for JSON. ``columns`` maps '1w1s', ... to the ``mean`` over the
+        folds (of ``MEANS``, per cent) and the report of each of the ``folds``;
+        ``published`` is a list of rows with the same columns.
+
+    Raises:
+        ValueError: the reports differ in protocol, void convention, supervision,
+            dataset or folds, so that they make no common row.
+    """
+    flat = [report for folds in reports.values() for report in folds.values()]
+    row = dict(name=name)
+    for key in ('protocol', 'void', 'supervision', 'dataset'):
+        values = {
+            report['dataset']['type'] if key == 'dataset' else report[key]
+            for report in flat}
+        if len(values) > 1:
+            raise ValueError(
+                f'results of different {key}, {sorted(map(str, values))}, are not put '
+                'into one table: test each in a work dir of its own')
+        row[key] = values.pop()
+    all_folds = {tuple(sorted(folds)) for folds in reports.values()}
+    if len(all_folds) > 1:
+        raise ValueError(
+            f'the columns are means over different folds, {sorted(all_folds)}: test '
+            'the same folds for every way and shot')
+    row['folds'] = list(all_folds.pop())
+    row['episodes'] = sorted({report['dataset']['episodes'] for report in flat})
+    row['lists'] = flat[0]['dataset']['settings'].get('lists')
+    row['columns'] = {
+        column(way, shot): dict(
+            mean={
+                key: sum(
+                    report['metrics'][key] for report in folds.values()) / len(folds)
+                for key in MEANS},
+            folds={str(fold): folds[fold] for fold in row['folds']})
+        for (way, shot), folds in reports.items()}
+    row['published'] = []
+    if (row['protocol'], row['void']) == (PROTOCOL, VOID):
+        benchmark = BENCHMARKS.get(row['dataset'])
+        for paper in PUBLISHED:
+            columns = {
+                column(way, shot): dict(zip(MEANS, paper.scores[benchmark, way, shot]))
+                for way, shot in reports if (benchmark, way, shot) in paper.scores}
+            if columns:
+                row['published'].append(dict(
+                    name=paper.method, supervision=paper.supervision,
+                    source=paper.source, columns=columns))
+    return row
+
+
+def column(way: int, shot: int) -> str:
+    """Name of a column, '1w5s' for 1-way 5-shot."""
+    return f'{way}w{shot}s'
+
+
+def markdown(table: Mapping) -> str:
+    """A table of :func:`results_table` as Markdown: exact ratio / mIoU."""
+    columns = list(table['columns'])
+    rows = [['method', 'labels', 'void as', *columns], ['---'] * (3 + len(columns))]
+    for paper in table['published']:
+        rows.append([
+            f"{paper['name']} ({paper['source']})", paper['supervision'], VOID,
+            *(_scores(paper['columns'].get(key)) for key in columns)])
+    name, folds = table['name'], table['folds']
+    if len(folds) < FOLDS:
+        name += f" (fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))} only)"
+    rows.append([
+        f'**{name}**', str(table['supervision']), table['void'],
+        *(_scores(cell['mean']) for cell in table['columns'].values())])
+    episodes = ' or '.join(map(str, table['episodes']))
+    lines = [
+        f"{BENCHMARKS.get(table['dataset'], table['dataset'])}, {table['protocol']}: "
+        'exact ratio / mIoU in per cent, mean over the folds.',
+        f"In bold: {episodes} episodes a fold, lists `{table['lists']}`.",
+        '', *(f"| {' | '.join(row)} |" for row in rows)]
+    if table['published'] and table['episodes'] != [EPISODES]:
+        lines += ['', f'The published results are of {EPISODES} episodes a fold.']
+    if (table['protocol'], table['void']) != (PROTOCOL, VOID):
+        lines += [
+            '', f'The published results known here are {PROTOCOL} with void as '
+            f'{VOID}: other numbers, left out.']
+    return '\n'.join(lines) + '\n'
+
+
+def _scores(scores: Mapping[str, float] | None) -> str:
+    if scores is None:
+        return ''
+    return f"{scores['exact_ratio']:.1f} / {scores['mIoU']:.1f}"

@@ -1,0 +1,115 @@
+"""The table of the folds' means beside published results."""
+
+from __future__ import annotations
+
+import pytest
+
+from mmwsfs.evaluation.results_table import MEANS, markdown, results_table
+
+
+def report(fold: int, exact_ratio: float = 70., miou: float = 30., episodes: int = 1000,
+           dataset: str = 'Pascal5iDataset', **settings) -> dict:
+    """What a test writes, as far as the table reads it."""
+    metrics = {
+        'exact_ratio': exact_ratio, 'mIoU': miou, 'FB-IoU': 60., 'way_accuracy': 75.}
+    return {**dict(
+        metrics=metrics, protocol='FS-CS', void='background', supervision='image',
+        dataset=dict(
+            type=dataset, fold=fold, episodes=episodes,
+            settings=dict(lists='splits/pascal5i'))), **settings}
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of a Markdown table."""
+    return [[cell.strip() for cell in line.split('|')[1:-1]]
+            for line in text.splitlines() if line.startswith('|')]
+
+
+def test_means_over_four_folds() -> None:
+    """By hand; a whole mean carries no label."""
+    reports = [report(fold, 60 + 10 * fold, 20 + fold) for fold in range(4)]
+    table = results_table('mine.py', {(1, 1): dict(enumerate(reports))})
+    cell = table['columns']['1w1s']
+    assert cell['mean'] == {
+        'exact_ratio': 75, 'mIoU': 21.5, 'FB-IoU': 60, 'way_accuracy': 75}
+    assert tuple(cell['mean']) == MEANS
+    assert cell['folds'] == {str(fold): reports[fold] for fold in range(4)}
+    text = markdown(table)
+    assert rows(text)[-1] == ['**mine.py**', 'image', 'background', '75.0 / 21.5']
+    assert text.startswith('Pascal-5i, FS-CS: ')
+    assert 'of 1000 episodes' not in text  # nothing to warn of
+
+
+@pytest.mark.parametrize('folds, label', [
+    ([2], '**mine.py (fold 2 only)**'),
+    ([3, 0, 1], '**mine.py (folds 0, 1, 3 only)**')])
+def test_fewer_folds_are_labelled(folds: list[int], label: str) -> None:
+    """A mean over some of the folds does not pass for the benchmark's."""
+    table = results_table('mine.py', {(1, 1): {fold: report(fold) for fold in folds}})
+    assert rows(markdown(table))[-1][0] == label
+
+
+def test_published_rows() -> None:
+    """Those of the dataset, in the columns that they have; others are blank."""
+    reports = {
+        (way, shot): {0: report(0, dataset='Coco20iDataset')}
+        for way, shot in ((2, 1), (2, 5))}
+    table = results_table('mine.py', reports)
+    found = rows(markdown(table))
+    assert found[0] == ['method', 'labels', 'void as', '2w1s', '2w5s']
+    assert found[2:] == [
+        ['CST, DINO ViT-S/8 (Kang et al., CVPR 2023)', 'image', 'background',
+         '62.4 / 18.3', ''],
+        ['CST, DINO ViT-S/8 (Kang et al., CVPR 2023)', 'pixel', 'background',
+         '64.0 / 36.2', ''],
+        ['ASNet, ResNet-50 (Kang and Cho, CVPR 2022)', 'pixel', 'background',
+         '63.1 / 31.6', ''],
+        ['CST, DINOv2 ViT-S/14 (Carrion-Ojeda et al., GCPR 2025)', 'pixel',
+         'background', '78.7 / 51.5', ''],
+        ['EMAT, DINOv2 ViT-S/14 (Carrion-Ojeda et al., GCPR 2025)', 'pixel',
+         'background', '80.1 / 52.8', ''],
+        ['**mine.py (fold 0 only)**', 'image', 'background', '70.0 / 30.0',
+         '70.0 / 30.0']]
+    assert not results_table('mine.py', {(2, 5): reports[2, 5]})['published']
+
+
+@pytest.mark.parametrize('settings', [
+    dict(void='ignored'), dict(protocol='FS-S'), dict(dataset='DemoShapesDataset')])
+def test_other_numbers_stand_alone(settings: dict) -> None:
+    """Published numbers never stand beside another convention, protocol or dataset."""
+    table = results_table('mine.py', {(1, 1): {0: report(0, **settings)}})
+    assert table['published'] == []
+    text = markdown(table)
+    assert len(rows(text)) == 3
+    assert ('left out' in text) == ('dataset' not in settings)
+    for value in settings.values():
+        assert value in text
+
+
+@pytest.mark.parametrize('settings', [
+    dict(void='ignored'), dict(protocol='FS-S'), dict(supervision='pixel'),
+    dict(dataset='Coco20iDataset')])
+@pytest.mark.parametrize('place', ['fold', 'column'])
+def test_mixtures_are_refused(settings: dict, place: str) -> None:
+    """Neither a mean nor a row of different conventions."""
+    if place == 'fold':
+        reports = {(1, 1): {0: report(0), 1: report(1, **settings)}}
+    else:
+        reports = {(1, 1): {0: report(0)}, (2, 1): {0: report(0, **settings)}}
+    with pytest.raises(ValueError, match=f'different {next(iter(settings))}'):
+        results_table('mine.py', reports)
+
+
+def test_columns_of_different_folds_are_refused() -> None:
+    """One label of the folds holds for the whole row."""
+    with pytest.raises(ValueError, match=r'different folds, \[\(0,\), \(0, 1\)\]'):
+        results_table('mine.py', {
+            (1, 1): {0: report(0), 1: report(1)}, (1, 5): {0: report(0)}})
+
+
+def test_fewer_episodes_are_told() -> None:
+    """A quick test does not pass for the protocol's."""
+    text = markdown(results_table(
+        'mine.py', {(1, 1): {0: report(0, episodes=50)}}))
+    assert 'In bold: 50 episodes a fold' in text
+    assert 'The published results are of 1000 episodes a fold.' in text

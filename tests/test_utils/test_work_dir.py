@@ -1,0 +1,116 @@
+"""What a work dir holds, also after a process was killed there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmwsfs.utils.work_dir import (
+    best_or_last_checkpoint,
+    changed_settings,
+    finished_test,
+    last_checkpoint,
+)
+
+
+def save(path: Path, whole: bool = True) -> Path:
+    """A checkpoint, or the first half of one."""
+    torch.save(dict(weights=torch.ones(100)), path)
+    if not whole:
+        path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
+    return path
+
+
+def point(folder: Path, name: str) -> None:
+    (folder / 'last_checkpoint').write_text(str(folder / name))
+
+
+def test_last_checkpoint(tmp_path: Path) -> None:
+    """The one that MMEngine's file names, and not merely the newest."""
+    assert last_checkpoint(tmp_path) is None
+    save(tmp_path / 'iter_20.pth')
+    assert last_checkpoint(tmp_path) is None
+    save(tmp_path / 'iter_4.pth')
+    point(tmp_path, 'iter_4.pth')
+    assert last_checkpoint(tmp_path) == tmp_path / 'iter_4.pth'
+
+
+@pytest.mark.parametrize('damage', ['cut', 'gone'])
+def test_a_damaged_last_checkpoint(tmp_path: Path, damage: str) -> None:
+    """The newest whole one takes its place, by number; without one there is none."""
+    save(tmp_path / 'iter_100.pth', whole=False)
+    if damage == 'gone':
+        (tmp_path / 'iter_100.pth').unlink()
+    save(tmp_path / 'iter_90.pth', whole=False)
+    save(tmp_path / 'best_mIoU_iter_80.pth')  # has no optimizer to resume
+    for number in (8, 20):
+        save(tmp_path / f'iter_{number}.pth')
+    point(tmp_path, 'iter_100.pth')
+    assert last_checkpoint(tmp_path) == tmp_path / 'iter_20.pth'
+    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'iter_20.pth')
+    for number in (8, 20):
+        (tmp_path / f'iter_{number}.pth').unlink()
+    assert last_checkpoint(tmp_path) is None
+    assert not (tmp_path / 'last_checkpoint').exists()
+
+
+def test_a_moved_folder(tmp_path: Path) -> None:
+    """Checkpoints are found where they are now, and training resumes there."""
+    old, new = tmp_path / 'old', tmp_path / 'new'
+    old.mkdir()
+    save(old / 'iter_4.pth')
+    point(old, 'iter_4.pth')
+    old.rename(new)
+    assert last_checkpoint(new) == new / 'iter_4.pth'
+    assert (new / 'last_checkpoint').read_text() == str(new / 'iter_4.pth')
+
+
+def test_best_checkpoint(tmp_path: Path) -> None:
+    """The last one serves until there is a whole best one."""
+    assert best_or_last_checkpoint(tmp_path) is None
+    last = save(tmp_path / 'iter_10.pth')
+    point(tmp_path, 'iter_10.pth')
+    save(tmp_path / 'best_mIoU_iter_9.pth', whole=False)
+    assert best_or_last_checkpoint(tmp_path) == last
+    save(tmp_path / 'best_mIoU_iter_4.pth')
+    best = save(tmp_path / 'best_mIoU_iter_8.pth')
+    assert best_or_last_checkpoint(tmp_path) == best
+
+
+@pytest.mark.parametrize('change, found', [
+    ({'model.neck.num_layers': 3}, ['model']),
+    ({'optim_wrapper.type': 'AmpOptimWrapper'}, ['optim_wrapper']),
+    ({'randomness.seed': 9, 'custom_hooks': []}, ['randomness', 'custom_hooks']),
+    ({'train_dataloader.batch_size': 9}, ['train_dataloader.batch_size']),
+    ({'train_dataloader.dataset.fold': 2}, ['train_dataloader.dataset']),
+    ({'train_dataloader.num_workers': 3, 'model.cache': dict(ram_gb=4)}, []),
+    ({'train_cfg.max_iters': 9, 'test_dataloader.dataset.way': 2}, [])])
+def test_changed_settings(
+        tiny_config: Config, tmp_path: Path, change: dict, found: list[str]) -> None:
+    """Against the config that a training has dumped; speed and length may change."""
+    tiny_config.dump(tmp_path / 'before.py')
+    tiny_config.merge_from_dict(change)
+    before = Config.fromfile(tmp_path / 'before.py')
+    assert changed_settings(before, tiny_config) == found
+
+
+def test_finished_test(tmp_path: Path) -> None:
+    """The newest report of these settings and these weights, and no other."""
+    def write(run: str, settings: str, checkpoint: dict | None) -> None:
+        (tmp_path / run).mkdir()
+        (tmp_path / run / 'results.json').write_text(json.dumps(dict(
+            run=run, settings_sha256=settings, checkpoint=checkpoint)))
+
+    assert finished_test(tmp_path / 'absent', 'a', 'x') is None
+    (tmp_path / '20260105_000000').mkdir()  # killed before it ended
+    write('20260101_000000', 'a', dict(sha256='x'))
+    write('20260102_000000', 'a', dict(sha256='x'))
+    write('20260103_000000', 'b', dict(sha256='x'))
+    write('20260104_000000', 'a', None)
+    assert finished_test(tmp_path, 'a', 'x')['run'] == '20260102_000000'
+    assert finished_test(tmp_path, 'b', 'x')['run'] == '20260103_000000'
+    assert finished_test(tmp_path, 'a', 'y') is None

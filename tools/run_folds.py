@@ -1,0 +1,310 @@
+"""Train and test all folds of a config, and put the means beside published results.
+
+    python tools/run_folds.py CONFIG [--folds 0 1 2 3] [--way 1 2] [--shot 1 5]
+
+Fold i is trained in WORK_DIR/fold{i} and tested, for every way and shot, in
+WORK_DIR/fold{i}/{way}w{shot}s: the best checkpoint by validation (best_*) where there
+is one, else the last. What is finished is not done again, so that the command can be
+stopped at any time and given again. The table comes in WORK_DIR/table.md and, with the
+reports of the folds, in WORK_DIR/table.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from cli import add_common_arguments, load_config
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from rich.console import Console
+
+from mmwsfs.evaluation.report import settings_digest
+from mmwsfs.evaluation.results_table import column, markdown, results_table
+from mmwsfs.utils.files import file_sha256, write_whole
+from mmwsfs.utils.work_dir import (
+    best_or_last_checkpoint,
+    changed_settings,
+    finished_test,
+    last_checkpoint,
+)
+
+TOOLS = Path(__file__).resolve().parent
+ERROR = re.compile(r'^(\[rank\d+\]: )?[\w.]*(Error|Exception): \S')
+PROGRESS = re.compile(r'Iter\((train|val|test)\) *\[ *(\d+/ *\d+)\](?:.*? eta: (\S+))?')
+
+
+def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--folds', nargs='+', type=int, choices=range(4), default=[0, 1, 2, 3])
+    parser.add_argument('--way', nargs='+', type=int, default=[1])
+    parser.add_argument('--shot', nargs='+', type=int, default=[1])
+    parser.add_argument(
+        '--test-only', action='store_true',
+        help='do not train: test what WORK_DIR holds')
+    parser.add_argument(
+        '--checkpoints', nargs='+', metavar='FILE',
+        help='do not train: test these, one for each of the folds, in their order')
+    parser.add_argument('--work-dir', help='default: work_dirs/CONFIG')
+    parser.add_argument(
+        '--cfg-options', nargs='+', default=[], metavar='KEY=VALUE',
+        help='override settings of the config, in training and testing')
+    parser.add_argument(
+        '--processes', type=int, default=1, help='of a training or test; default: 1')
+    parser.add_argument(
+        '--amp', action='store_true', help='train in automatic mixed precision')
+    args = parser.parse_args(argv)
+    if args.checkpoints and len(args.checkpoints) != len(args.folds):
+        parser.error(
+            f'{len(args.checkpoints)} checkpoints for {len(args.folds)} folds '
+            f'({args.folds}): give one for each')
+    args.work_dir = Path(args.work_dir or Path('work_dirs') / Path(args.config).stem)
+    return args
+
+
+class FoldRunner:
+    """Runs the jobs of a command line: a training for each fold, then its tests."""
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        self.args = args
+        self.console = Console(highlight=False, markup=False, soft_wrap=True)
+        self.environment = {
+            **os.environ,  # the scripts' `python` is to be this one
+            'PATH': f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
+        self.lock = self._lock()
+
+    def _lock(self) -> int:
+        """Hold WORK_DIR/.lock, as the jobs do that inherit it: they may outlive us."""
+        self.args.work_dir.mkdir(parents=True, exist_ok=True)
+        lock = os.open(self.args.work_dir / '.lock', os.O_CREAT | os.O_RDWR)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fail(f"'{self.args.work_dir}' is in use by another run_folds.py, or by a "
+                 'training or test that it started: wait for it or end it')
+        return lock
+
+    def run(self) -> None:
+        """All jobs, then the table."""
+        try:
+            self.write_table(self.run_folds())
+        finally:
+            os.close(self.lock)
+
+    def run_folds(self) -> dict[tuple[int, int], dict[int, dict]]:
+        """Train and test every fold: (way, shot) -> fold -> report."""
+        reports: dict[tuple[int, int], dict[int, dict]] = {}
+        for index, fold in enumerate(self.args.folds):
+            folder = self.args.work_dir / f'fold{fold}'
+            if self.args.checkpoints:
+                checkpoint = Path(self.args.checkpoints[index])
+            else:
+                if not self.args.test_only:
+                    self.train(fold, folder)
+                checkpoint = best_or_last_checkpoint(folder)
+                if checkpoint is None:
+                    fail(f"'{folder}' holds no checkpoint to test: leave --test-only "
+                         'out, to train, or give --checkpoints')
+            if not zipfile.is_zipfile(checkpoint):
+                fail(f"fold {fold}: '{checkpoint}' is missing or no PyTorch checkpoint")
+            digest = file_sha256(checkpoint)
+            for way in self.args.way:
+                for shot in self.args.shot:
+                    reports.setdefault((way, shot), {})[fold] = self.test(
+                        (fold, way, shot), folder, checkpoint, digest)
+        return reports
+
+    def settings(self, fold: int, way: int = 1, shot: int = 1,
+                 options: Sequence[str] = ()) -> list[str]:
+        """The arguments that the tools take the settings from."""
+        settings = ['--fold', str(fold), '--way', str(way), '--shot', str(shot)]
+        options = [*self.args.cfg_options, *options]
+        return [*settings, '--cfg-options', *options] if options else settings
+
+    def config(self, settings: list[str]) -> Config:
+        """The config as the tools read it with these arguments."""
+        parser = argparse.ArgumentParser()
+        parser.add_argument('config')
+        add_common_arguments(parser)
+        before = dict(os.environ)
+        try:
+            return load_config(parser.parse_args([self.args.config, *settings]))
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+    def train(self, fold: int, folder: Path) -> None:
+        """Train a fold, or what is left of it."""
+        title = f'fold {fold}: training'
+        settings = self.settings(fold)
+        cfg = self.config(settings)
+        held_out = cfg.train_dataloader.dataset.get('fold')
+        if held_out not in (fold, None):
+            self.fail_to_set('fold', fold, held_out)
+        hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
+        if hook.get('max_keep_ckpts') == 1:
+            # MMEngine deletes the old checkpoint before it writes the new one.
+            settings = self.settings(
+                fold, options=['default_hooks.checkpoint.max_keep_ckpts=2'])
+        max_iters = cfg.train_cfg.get('max_iters')
+        if max_iters is None:
+            fail(f"'{self.args.config}' has no train_cfg.max_iters: only trainings "
+                 'counted in iterations can be run here')
+        if self.args.amp:
+            cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        last = last_checkpoint(folder)
+        if last is not None:
+            self.check_same_training(cfg, folder)
+            if last.name == f'iter_{max_iters}.pth':
+                self.console.print(f'{title} is finished already')
+                return
+        arguments = ['--resume', '--work-dir', str(folder), *['--amp'] * self.args.amp]
+        self.execute(title, folder / 'train.log', 'train', [], [*arguments, *settings])
+        last = last_checkpoint(folder)
+        if last is None or last.name != f'iter_{max_iters}.pth':
+            fail(f"{title} ended without its last checkpoint, '{folder}/iter_"
+                 f"{max_iters}.pth': see '{folder}/train.log'")
+
+    def fail_to_set(self, key: str, wanted: int, found: int) -> NoReturn:
+        """End because the config has a fixed fold, way or shot."""
+        fail(f"'{self.args.config}' does not take its {key} from MMWSFS_{key.upper()}: "
+             f'{wanted} was asked for, but it is {found}')
+
+    @staticmethod
+    def check_same_training(cfg: Config, folder: Path) -> None:
+        """Refuse to continue, or call finished, a training with other settings."""
+        dumped = folder / Path(cfg.filename).name
+        if not dumped.exists():
+            fail(f"'{folder}' holds a training, but not of a config '{dumped.name}': "
+                 'choose another --work-dir')
+        changed = changed_settings(Config.fromfile(dumped), cfg)
+        if changed:
+            fail(f"'{folder}' holds a training with other settings of "
+                 f"{', '.join(changed)}: choose another --work-dir, or remove it")
+
+    def test(self, episodes: tuple[int, int, int], folder: Path, checkpoint: Path,
+             digest: str) -> dict:
+        """The report of a test of (fold, way, shot), made now or before."""
+        fold, way, shot = episodes
+        folder = folder / column(way, shot)
+        title = f'fold {fold}: {way}-way {shot}-shot test of {checkpoint.name}'
+        settings = self.settings(*episodes)
+        wanted = settings_digest(self.config(settings)), digest
+        report = finished_test(folder, *wanted)
+        if report is None:
+            self.execute(
+                title, folder / 'test.log', 'test', [str(checkpoint)],
+                ['--work-dir', str(folder), *settings])
+            report = finished_test(folder, *wanted)
+            if report is None:
+                fail(f"{title} left no report in '{folder}': the config needs "
+                     "default_hooks.report=dict(type='EpisodeReportHook') and a "
+                     'FewShotMetric in test_evaluator')
+        else:
+            title += ' is finished already'
+        for key, value in zip(('fold', 'way', 'shot'), episodes):
+            if report['dataset'][key] != value:
+                self.fail_to_set(key, value, report['dataset'][key])
+        metrics = report['metrics']
+        self.console.print(
+            f"{title}: exact ratio {metrics['exact_ratio']:.1f}, mIoU "
+            f"{metrics['mIoU']:.1f}")
+        return report
+
+    def execute(self, title: str, log: Path, tool: str, positional: list[str],
+                arguments: list[str]) -> None:
+        """Run tools/train.py or tools/test.py to its end, its output in a log file."""
+        count = self.args.processes
+        command = [sys.executable, TOOLS / f'{tool}.py', self.args.config, *positional]
+        if count > 1:
+            command = ['bash', TOOLS / f'dist_{tool}.sh', self.args.config,
+                       *positional, str(count)]
+        log.parent.mkdir(parents=True, exist_ok=True)
+        start = time.time()
+        self.console.print(f'{title}; log: {log}')
+        with log.open('ab') as file, self.console.status(title) as status:
+            begin = file.tell()
+            process = subprocess.Popen(
+                [*command, *arguments], stdout=file, stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL, env=self.environment, pass_fds=[self.lock],
+                start_new_session=True)
+            try:
+                while True:
+                    try:
+                        process.wait(timeout=0.5)
+                        break
+                    except subprocess.TimeoutExpired:
+                        status.update(f'{title} {progress(log, begin)}')
+            finally:
+                if process.poll() is None:  # we are being stopped
+                    os.killpg(process.pid, signal.SIGTERM)
+                    process.wait()
+        if process.returncode:
+            fail(f'{title} failed with status {process.returncode}: '
+                 f'{reason(log, begin)}\nlog: {log}\n'
+                 'What is finished stays; the same command continues.')
+        self.console.print(f'{title} took {time.time() - start:.0f} s')
+
+    def write_table(self, reports: dict[tuple[int, int], dict[int, dict]]) -> None:
+        """Print the table and write it to the work dir."""
+        try:
+            table = results_table(Path(self.args.config).name, reports)
+        except ValueError as error:
+            fail(str(error))
+        table['cfg_options'] = self.args.cfg_options
+        text = markdown(table)
+        if self.args.cfg_options:
+            text += f"\nWith `--cfg-options {' '.join(self.args.cfg_options)}`.\n"
+        folder = self.args.work_dir
+        write_whole(folder / 'table.json', json.dumps(table, indent=2) + '\n')
+        write_whole(folder / 'table.md', text)
+        print(f'\n{text}\nwritten to {folder}/table.md and {folder}/table.json')
+
+
+def fail(message: str) -> NoReturn:
+    """End with a message and status 1."""
+    raise SystemExit(f'run_folds.py: {message}')
+
+
+def progress(log: Path, begin: int) -> str:
+    """The last progress that a log tells of from a byte on, '' if none does."""
+    with log.open('rb') as file:
+        file.seek(max(begin, log.stat().st_size - 8192))
+        found = PROGRESS.findall(file.read().decode(errors='replace'))
+    if not found:
+        return ''
+    phase, count, eta = found[-1]
+    return f"{phase} {count}{f', {eta} left' if eta else ''}"
+
+
+def reason(log: Path, begin: int) -> str:
+    """The last error that a log tells of from a byte on, or its last line."""
+    lines = log.read_bytes()[begin:].decode(errors='replace').strip().splitlines()
+    errors = [line for line in lines if ERROR.search(line)]
+    return (errors or lines or ['no output'])[-1]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    # Reading a config tells of every variable in it, every time.
+    MMLogger.get_current_instance().setLevel('WARNING')
+    FoldRunner(parse_args(argv)).run()
+
+
+if __name__ == '__main__':
+    for stop in (signal.SIGINT, signal.SIGTERM):  # end the running job as well
+        signal.signal(stop, lambda number, frame: sys.exit(128 + number))
+    main()
