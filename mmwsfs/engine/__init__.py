@@ -1,4 +1,9 @@
-from .hooks import EpisodeReportHook, FewShotVisualizationHook, PseudoLabelHook
+from .hooks import (
+    EpisodeReportHook,
+    FeatureCacheHook,
+    FewShotVisualizationHook,
+    PseudoLabelHook,
+)
 from .optim import (
     CPUAmpOptimWrapper,
     TrainableOptimWrapperConstructor,
@@ -6,6 +11,7 @@ from .optim import (
 )
 
 __all__ = [
-    'CPUAmpOptimWrapper', 'EpisodeReportHook', 'FewShotVisualizationHook',
-    'PseudoLabelHook', 'TrainableOptimWrapperConstructor', 'build_amp_optim_wrapper'
+    'CPUAmpOptimWrapper', 'EpisodeReportHook', 'FeatureCacheHook',
+    'FewShotVisualizationHook', 'PseudoLabelHook', 'TrainableOptimWrapperConstructor',
+    'build_amp_optim_wrapper'
 ]

@@ -37,7 +37,7 @@ class Row:
         size: (height, width) of the images, in pixels.
         grid: (height, width) of the images, in patches.
         feature_bytes: of an image's features in half precision, as
-            ``model.cache_gb`` keeps them.
+            ``model.cache`` keeps them.
     """
 
     config: Path

@@ -21,4 +21,5 @@ default_hooks = dict(
         rule='greater'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='FewShotVisualizationHook'),
-    report=dict(type='EpisodeReportHook'))
+    report=dict(type='EpisodeReportHook'),
+    feature_cache=dict(type='FeatureCacheHook'))

@@ -45,8 +45,8 @@ class LoadCocoLabelMap(BaseTransform):
                 label_map[self._region(item['segmentation'], size)] = label
             except Exception as error:  # pycocotools raises a bare one
                 raise ValueError(
-                    f"annotation file '{coco['file']}', annotation {item['id']}: "
-                    f'{error}') from error
+                    f"annotation file '{coco['file']}': annotation {item['id']} has a "
+                    f'malformed segmentation: {error}') from error
         results['gt_seg_map'] = label_map
         results['seg_labels'] = set(np.unique(label_map).tolist())
         results['seg_fields'].append('gt_seg_map')

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-import mmcv
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmengine import fileio
 
 from mmwsfs.registry import TRANSFORMS
 from mmwsfs.structures import VOID
+
+from .mask_file import read_mask
 
 
 @TRANSFORMS.register_module()
@@ -18,31 +18,23 @@ class LoadLabelMap(BaseTransform):
     the set of labels in it (a later resize may lose small objects).
 
     Raises:
-        KeyError: the dataset gives no mask.
+        KeyError: the dataset gives no mask, or masks of a single class.
         FileNotFoundError: the mask file is missing.
         ValueError: the file is damaged, is no label map, is of another size than the
             image, or has labels that are no class.
     """
 
     def transform(self, results: dict) -> dict:
-        if 'seg_map_path' not in results:
+        label_map = read_mask(results, 'LoadLabelMap')
+        if 'object_class' in results:
             raise KeyError(
-                'LoadLabelMap needs masks, but the dataset gives none: set '
-                'with_masks=True or take LoadLabelMap out of the pipeline')
+                'LoadLabelMap reads label maps, but each mask of the dataset is of one '
+                'class: take LoadObjectMask')
         path = results['seg_map_path']
-        content = fileio.get(path)
-        try:
-            label_map = mmcv.imfrombytes(content, flag='unchanged', backend='pillow')
-        except Exception as error:
-            raise ValueError(f"mask '{path}' cannot be read: {error}") from error
         if label_map.ndim != 2 or label_map.dtype != np.uint8:
             raise ValueError(
                 f"mask '{path}' is no label map: it must be an 8-bit grey or palette "
                 f'image, not {label_map.shape} {label_map.dtype}')
-        if label_map.shape != tuple(results.get('ori_shape', label_map.shape)):
-            raise ValueError(
-                f"mask '{path}' is {label_map.shape}, but its image "
-                f"{tuple(results['ori_shape'])} pixels (height, width)")
         labels = set(np.unique(label_map).tolist())
         unknown = labels - {*range(len(results['classes']) + 1), VOID}
         if unknown:

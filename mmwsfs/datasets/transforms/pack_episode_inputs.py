@@ -4,14 +4,18 @@ import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.structures import PixelData
-from torch import Tensor
 
 from mmwsfs.registry import TRANSFORMS
-from mmwsfs.structures import VOID, FewShotDataSample
+from mmwsfs.structures import VOID, FewShotDataSample, LazyImage
+
+from .lazy_loader import to_tensor
 
 
-def _to_tensor(image: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+def _pixels(image: dict, number: int) -> np.ndarray:
+    """(H, W) bool: where an image shows a class."""
+    if 'object_class' in image:  # 1 = object, of whatever class
+        return (image['gt_seg_map'] == 1) & (image['object_class'] == number)
+    return image['gt_seg_map'] == number
 
 
 @TRANSFORMS.register_module()
@@ -19,9 +23,10 @@ class PackEpisodeInputs(BaseTransform):
     """Pack an episode into model inputs and a :class:`FewShotDataSample`.
 
     Gives ``inputs``, a dict of uint8 tensors ``query``, (3, H, W), and ``support``,
-    (N, K, 3, H, W), and ``data_samples``. Label maps that were loaded become masks of
-    the ways. Presence is read from the query's mask where that was loaded, else it is
-    the image-level label.
+    (N, K, 3, H, W), and ``data_samples``; of lazy images a
+    :class:`~mmwsfs.structures.LazyImage` and an (N, K) object array. Label maps that
+    were loaded become masks of the ways. Presence is read from the query's mask where
+    that was loaded, else it is the image-level label.
     """
 
     def transform(self, results: dict) -> dict:
@@ -41,19 +46,23 @@ class PackEpisodeInputs(BaseTransform):
             presence = [number in query['seg_labels'] for number in class_ids]
             ways = np.where(label_map == VOID, VOID, 0)
             for way, number in enumerate(class_ids, start=1):
-                ways[label_map == number] = way
+                ways[_pixels(query, number)] = way
             sample.gt_sem_seg = PixelData(
                 data=torch.from_numpy(ways.astype(np.uint8))[None])
         if all('gt_seg_map' in image for images in supports for image in images):
             sample.support_masks = torch.stack([
                 torch.stack([
-                    torch.from_numpy((image['gt_seg_map'] == number).astype(np.uint8))
+                    torch.from_numpy(_pixels(image, number).astype(np.uint8))
                     for image in images])
                 for number, images in zip(class_ids, supports)])
         sample.gt_presence = torch.tensor(presence)
-        support = torch.stack([
-            torch.stack([_to_tensor(image['img']) for image in images])
-            for images in supports])
-        return dict(
-            inputs=dict(query=_to_tensor(query['img']), support=support),
-            data_samples=sample)
+        images = [[image['img'] for image in images] for images in supports]
+        if isinstance(query['img'], LazyImage):
+            inputs = dict(query=query['img'], support=np.array(images, dtype=object))
+        else:
+            inputs = dict(
+                query=to_tensor(query['img']),
+                support=torch.stack([
+                    torch.stack([to_tensor(image) for image in row])
+                    for row in images]))
+        return dict(inputs=inputs, data_samples=sample)

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mmwsfs.registry import HOOKS
+from mmwsfs.structures import LazyImage
 from mmwsfs.visualization.episode_visualizer import row
 
 
@@ -79,6 +80,8 @@ class PseudoLabelHook(Hook):
             for role, image, mask in (
                     ('support', inputs['support'][index][0, 0], support_masks[index]),
                     ('query', inputs['query'][index], query_masks[index])):
+                if isinstance(image, LazyImage):
+                    image = image.read()
                 rgb = image.flip(0).permute(1, 2, 0).cpu().numpy()
                 name = names[sample.class_ids[0] - 1] if mask.any() else 'absent'
                 tiles.append((f'{role}: {name}', rgb, mask))

@@ -174,8 +174,11 @@ class DINOVisionTransformer(VisionTransformer):
         try:
             with torch.set_grad_enabled(
                     torch.is_grad_enabled() and not self.frozen):
-                tokens = torch.stack(
-                    [self.ln1(x) for x in self._blocks(images)], dim=1)
+                tokens = None
+                for index, x in enumerate(self._blocks(images)):
+                    if tokens is None:  # filled in place: stacking would hold all twice
+                        tokens = x.new_empty(len(x), self.num_layers, *x.shape[1:])
+                    tokens[:, index] = self.ln1(x)
         finally:
             handle.remove()
         queries, keys, _ = self._without_registers(last_qkv[0]).unflatten(

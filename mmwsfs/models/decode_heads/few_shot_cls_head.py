@@ -16,6 +16,8 @@ class FewShotClsHead(BaseModule):
 
     Args:
         in_channels (int): channels of the classification token map. Defaults to 128.
+        channels (Sequence[int]): of the first layer, and of the two after it. Defaults
+            to (128, 64).
         loss_cls (dict | list[dict]): mmseg losses on 2 logits. Defaults to the
             paper's: cross entropy of weight 0.1.
         init_cfg (dict, optional): Defaults to None.
@@ -23,16 +25,18 @@ class FewShotClsHead(BaseModule):
 
     def __init__(self,
                  in_channels: int = 128,
+                 channels: Sequence[int] = (128, 64),
                  loss_cls: dict | Sequence[dict] = dict(
                      type='mmseg.CrossEntropyLoss', loss_weight=0.1),
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        first, second = channels
         self.layers = nn.Sequential(
-            nn.Conv2d(in_channels, 128, 1), nn.ReLU(),
-            nn.Conv2d(128, 64, 1), nn.ReLU(),
+            nn.Conv2d(in_channels, first, 1), nn.ReLU(),
+            nn.Conv2d(first, second, 1), nn.ReLU(),
             nn.AvgPool2d(3, stride=2, padding=1),
-            nn.Conv2d(64, 64, 1), nn.ReLU(),
-            nn.Conv2d(64, 2, 1))
+            nn.Conv2d(second, second, 1), nn.ReLU(),
+            nn.Conv2d(second, 2, 1))
         self.loss_cls = LossTerms(loss_cls, 'cls')
 
     def forward(self, token_map: Tensor) -> Tensor:

@@ -17,6 +17,8 @@ class FewShotSegHead(BaseModule):
 
     Args:
         in_channels (int): channels of the segmentation token map. Defaults to 128.
+        channels (Sequence[int]): of the first layer, and of the two after it. Defaults
+            to (128, 64).
         loss_seg (dict | list[dict]): mmseg losses on 2 logits a pixel. Defaults to
             the paper's: cross entropy.
         init_cfg (dict, optional): Defaults to None.
@@ -24,16 +26,18 @@ class FewShotSegHead(BaseModule):
 
     def __init__(self,
                  in_channels: int = 128,
+                 channels: Sequence[int] = (128, 64),
                  loss_seg: dict | Sequence[dict] = dict(
                      type='mmseg.CrossEntropyLoss', loss_weight=1.0),
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        first, second = channels
         self.layers = nn.Sequential(
-            nn.Conv2d(in_channels, 128, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(128, 64, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(in_channels, first, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(first, second, 3, padding=1), nn.ReLU(),
             nn.Upsample(scale_factor=2, mode='bilinear', align_corners=True),
-            nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(64, 2, 3, padding=1))
+            nn.Conv2d(second, second, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(second, 2, 3, padding=1))
         self.loss_seg = LossTerms(loss_seg, 'seg')
 
     def forward(self, token_map: Tensor, size: tuple[int, int]) -> Tensor:

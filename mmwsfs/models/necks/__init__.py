@@ -1,3 +1,4 @@
 from .correlation_transformer import CorrelationTransformer
+from .efficient_correlation_transformer import EfficientCorrelationTransformer
 
-__all__ = ['CorrelationTransformer']
+__all__ = ['CorrelationTransformer', 'EfficientCorrelationTransformer']

@@ -11,8 +11,31 @@ from torch import Tensor
 
 from mmwsfs.models.feature_cache import FeatureCache
 from mmwsfs.registry import MODELS
-from mmwsfs.structures import FewShotDataSample, ViTFeatures
+from mmwsfs.structures import FewShotDataSample, LazyImages, ViTFeatures
 from mmwsfs.utils.state_dict import check_state_dict
+
+# How many images a frozen backbone is given at once.
+IMAGES_AT_ONCE = {'cpu': 1, 'cuda': 16}
+
+
+def unique_images(images: Tensor) -> tuple[list[int], list[int]]:
+    """Which of B images, (B, 3, H, W), are the first of their kind.
+
+    Returns:
+        tuple: the positions of the first ones, and for every image the number, in that
+        list, of the one it equals.
+    """
+    first: list[int] = []
+    index = []
+    sums = images.flatten(1).double().sum(dim=1).tolist()
+    for position, total in enumerate(sums):
+        number = next(
+            (number for number, other in enumerate(first) if sums[other] == total
+             and torch.equal(images[other], images[position])), len(first))
+        if number == len(first):
+            first.append(position)
+        index.append(number)
+    return first, index
 
 
 class Decision(NamedTuple):
@@ -48,8 +71,9 @@ class FewShotSegmentor(BaseSegmentor):
         cls_head (dict): classification token map -> 2 logits.
         seg_head (dict): segmentation token map -> 2 logits a pixel.
         labeler (dict, optional): makes the pseudo-masks. Defaults to None.
-        cache_gb (float): GiB of the device's memory in which features of images seen
-            before are kept; 0 for none. Only with a frozen backbone. Defaults to 0.
+        cache (dict, optional): settings of a
+            :class:`~mmwsfs.models.FeatureCache`: an image of a data set goes through
+            the backbone once. Only with a frozen backbone. Defaults to None.
         data_preprocessor (dict, optional): Defaults to None.
         init_cfg (dict, optional): Defaults to None.
     """
@@ -60,7 +84,7 @@ class FewShotSegmentor(BaseSegmentor):
                  cls_head: dict,
                  seg_head: dict,
                  labeler: dict | None = None,
-                 cache_gb: float = 0,
+                 cache: dict | None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
@@ -70,11 +94,11 @@ class FewShotSegmentor(BaseSegmentor):
         self.seg_head = MODELS.build(seg_head)
         self.labeler = MODELS.build(labeler) if labeler else None
         self.supervision = 'pixel'
-        if cache_gb and not self.backbone.frozen:
+        if cache and not self.backbone.frozen:
             raise ValueError(
-                'cache_gb needs a frozen backbone: set model.cache_gb=0 or '
+                'a feature cache needs a frozen backbone: set model.cache=None or '
                 'model.backbone.frozen=True')
-        self.cache = FeatureCache(cache_gb) if cache_gb else None
+        self.cache = FeatureCache(**cache) if cache else None
         self._register_load_state_dict_pre_hook(self._check_state_dict)
 
     def _check_state_dict(self, state_dict: dict[str, Tensor], prefix: str,
@@ -101,17 +125,34 @@ class FewShotSegmentor(BaseSegmentor):
                 "dict(type='AttentionLabeler')")
         self._supervision = value
 
-    def extract_feat(self, images: Tensor) -> ViTFeatures:
-        """Features of B images, (B, 3, H, W), each from the backbone once."""
-        if self.cache is None:
+    def extract_feat(self, images: Tensor | LazyImages) -> ViTFeatures:
+        """Features of B images, (B, 3, H, W), each from the backbone once.
+
+        A frozen backbone takes some images at a time: all at once is no faster, and
+        takes memory that only their features need.
+        """
+        if isinstance(images, LazyImages):
+            device = next(self.parameters()).device
+            if self.cache is None:
+                return self.extract_feat(images.load())
+            return self.cache.extract(images, device, self.extract_feat)
+        if not self.backbone.frozen:
             return self.backbone.extract(images)
-        return self.cache.extract(images, self.backbone.extract)
+        at_once = IMAGES_AT_ONCE.get(images.device.type, len(images))
+        return ViTFeatures.cat([
+            self.backbone.extract(part) for part in images.split(at_once)])
 
     def extract_episodes(
             self, inputs: dict[str, Tensor]) -> tuple[ViTFeatures, ViTFeatures]:
-        """Features of B queries and of B * N * K supports, in one backbone call."""
-        queries, supports = inputs['query'], inputs['support'].flatten(0, 2)
-        features = self.extract_feat(torch.cat([queries, supports]))
+        """Features of B queries and of B * N * K supports; equal images once."""
+        queries, supports = inputs['query'], inputs['support']
+        if isinstance(queries, LazyImages):
+            images = LazyImages.cat([queries, supports.flatten()])
+            features = self.extract_feat(images)
+        else:
+            images = torch.cat([queries, supports.flatten(0, 2)])
+            first, index = unique_images(images)
+            features = self.extract_feat(images[first])[index]
         return features[:len(queries)], features[len(queries):]
 
     def support_masks(self, support: ViTFeatures, size: tuple[int, int],

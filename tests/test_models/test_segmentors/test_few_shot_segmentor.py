@@ -1,8 +1,11 @@
 """FewShotSegmentor against sections 6 and 8 of the method, one pair at a time."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+
+from mmwsfs.structures import LazyImage, LazyImages
 
 SIZE = 48
 
@@ -263,58 +266,100 @@ def test_supervision_is_checked(build_model):
 @pytest.mark.parametrize('supervision', ['pixel', 'image'])
 @pytest.mark.parametrize('mode, way, shot', [
     ('loss', 1, 1), ('predict', 3, 2), ('tensor', 2, 2)])
-def test_one_backbone_call_a_batch(
+def test_every_image_of_a_batch_goes_through_the_backbone_once(
         build_model, make_batch, count_backbone, supervision, mode, way, shot):
     """Queries and supports together, none of them twice."""
     model = build_model()
     model.supervision = supervision
     sizes = count_backbone(model)
     model(*make_batch(batch=2, way=way, shot=shot), mode=mode)
-    assert sizes == [2 + 2 * way * shot]
+    assert sum(sizes) == 2 + 2 * way * shot
+
+
+def lazily(inputs):
+    """The same inputs as images that are read when they are needed."""
+    images = {}
+
+    def lazy(tensor):
+        image = LazyImage(str(len(images)), (SIZE, SIZE), lambda: tensor)
+        return images.setdefault(tensor.double().sum().item(), image)
+
+    query = np.array([lazy(x) for x in inputs['query']], dtype=object)
+    support = np.array([[[lazy(x) for x in row] for row in rows]
+                        for rows in inputs['support']], dtype=object)
+    return dict(query=LazyImages(query, torch.stack),
+                support=LazyImages(support, torch.stack))
 
 
 @torch.no_grad()
+@pytest.mark.parametrize('storage, tolerance', [('float16', 1e-2), ('int8', 5e-2)])
 def test_cache_changes_no_prediction_and_saves_the_backbone(
-        build_model, make_batch, count_backbone):
-    """Half precision costs at most 1e-2; a second epoch never runs the backbone."""
-    plain, cached = build_model(), build_model(cache_gb=0.1)
+        build_model, make_batch, count_backbone, storage, tolerance):
+    """What is stored costs little precision; a second epoch never runs the backbone."""
+    plain = build_model()
+    cached = build_model(cache=dict(ram_gb=0.1, storage=storage))
+    cached.cache.bind(cached.backbone)
     sizes = count_backbone(cached)
     inputs, samples = make_batch()
     expected = [
         (x.presence_scores, x.seg_probs.data)
         for x in plain(inputs, samples, mode='predict')]
     assert plain.cache is None
+    results = []
     for epoch in range(2):
-        found = cached(inputs, samples, mode='predict')
+        found = cached(lazily(inputs), samples, mode='predict')
         for result, (scores, probabilities) in zip(found, expected):
             torch.testing.assert_close(
-                result.presence_scores, scores, rtol=0, atol=1e-2)
+                result.presence_scores, scores, rtol=0, atol=tolerance)
             torch.testing.assert_close(
-                result.seg_probs.data, probabilities, rtol=0, atol=1e-2)
-        assert sizes == [10], f'epoch {epoch}'
+                result.seg_probs.data, probabilities, rtol=0, atol=tolerance)
+        results.append(torch.stack([x.seg_probs.data for x in found]))
+        assert sum(sizes) == 10, f'epoch {epoch}'
+    assert torch.equal(*results)  # computed or found: the same
     assert len(cached.cache) == 10
 
 
 def test_cached_training_step(build_model, make_batch, count_backbone):
     """Cached features train as fresh ones do."""
-    plain, cached = build_model().train(), build_model(cache_gb=0.1).train()
+    plain = build_model().train()
+    cached = build_model(cache=dict(ram_gb=0.1)).train()
+    cached.cache.bind(cached.backbone)
     sizes = count_backbone(cached)
-    batch = make_batch(way=1, shot=1)
-    expected = plain(*batch, mode='loss')
+    inputs, samples = make_batch(way=1, shot=1)
+    expected = plain(inputs, samples, mode='loss')
     for _ in range(2):
         cached.zero_grad()
-        found = cached(*batch, mode='loss')
+        found = cached(lazily(inputs), samples, mode='loss')
         for name in expected:
             torch.testing.assert_close(found[name], expected[name], rtol=0, atol=2e-2)
         sum(found.values()).backward()
         assert cached.neck.blocks[0].qkv.weight.grad.abs().sum() > 0
-    assert sizes == [4]
+    assert sum(sizes) == 4
+
+
+@torch.no_grad()
+def test_equal_images_of_a_batch_are_computed_once(
+        build_model, make_batch, count_backbone):
+    """A support that several episodes share, or that is another's query."""
+    model = build_model()
+    sizes = count_backbone(model)
+    inputs, samples = make_batch(batch=2, way=2, shot=2)
+    inputs['support'][1, 0] = inputs['support'][0, 1]
+    inputs['support'][1, 1, 0] = inputs['query'][0]
+    shared = model(inputs, samples, mode='tensor')
+    assert sum(sizes) == 10 - 3
+    for number in range(2):  # each episode by itself
+        alone = model({name: value[number:number + 1]
+                       for name, value in inputs.items()},
+                      samples[number:number + 1], mode='tensor')
+        for x, y in zip(shared, alone):
+            torch.testing.assert_close(x[number:number + 1], y)
 
 
 def test_cache_needs_a_frozen_backbone(build_model):
     """Features of a backbone that learns are stale at once."""
     with pytest.raises(ValueError, match='frozen'):
-        build_model(frozen=False, cache_gb=1)
+        build_model(frozen=False, cache=dict(ram_gb=1))
     assert build_model(frozen=False).cache is None
 
 

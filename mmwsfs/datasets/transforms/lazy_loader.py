@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from functools import cache, partial
+
+import numpy as np
+import torch
+from mmcv.transforms import Compose, LoadImageFromFile, Resize
+from mmengine import fileio
+from PIL import Image
+from torch import Tensor
+
+from mmwsfs.structures import LazyImage
+
+from .load_coco_label_map import LoadCocoLabelMap
+from .load_label_map import LoadLabelMap
+from .load_object_mask import LoadObjectMask
+
+_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # of EXIF: width and height swapped
+_LABEL_LOADERS = (LoadCocoLabelMap, LoadLabelMap, LoadObjectMask)
+
+
+def to_tensor(image: np.ndarray) -> Tensor:
+    """(H, W, 3) -> (3, H, W)."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def _inspect(path: str) -> tuple[str, tuple[int, int]]:
+    """Digest of a file's content, and the image's (height, width); not decoded."""
+    state = os.stat(path)
+    return _inspect_version(path, state.st_mtime_ns, state.st_size)
+
+
+@cache
+def _inspect_version(path: str, *version: int) -> tuple[str, tuple[int, int]]:
+    content = fileio.get(path)
+    with Image.open(io.BytesIO(content)) as image:
+        width, height = image.size
+        if image.getexif().get(_ORIENTATION) in _TURNED:
+            width, height = height, width
+    return hashlib.blake2b(content, digest_size=16).hexdigest(), (height, width)
+
+
+def _read(path: str, transforms: Compose) -> Tensor:
+    try:
+        return to_tensor(transforms(dict(img_path=path))['img'])
+    except Exception as error:
+        raise RuntimeError(f"image '{path}': {error}") from error
+
+
+class LazyLoader:
+    """Image transforms of which only the label loading is done at once.
+
+    Args:
+        transforms: the transforms of a query or a support.
+    """
+
+    def __init__(self, transforms: Compose) -> None:
+        self._all = transforms.transforms
+        self._pixels = Compose([
+            t for t in self._all if isinstance(t, (LoadImageFromFile, Resize))])
+        self._labels = Compose([
+            t for t in self._all if not isinstance(t, LoadImageFromFile)])
+
+    @property
+    def supported(self) -> bool:
+        """Whether the pixels are the same every time: loading and fixed resizes."""
+        return all(
+            type(t) is LoadImageFromFile or isinstance(t, _LABEL_LOADERS)
+            or (type(t) is Resize and t.scale and not t.keep_ratio)
+            for t in self._all)
+
+    def image(self, path: str) -> LazyImage:
+        """An image file, unread but for its key and size."""
+        digest, size = _inspect(path)
+        for transform in self._pixels.transforms:
+            if isinstance(transform, Resize):
+                size = tuple(transform.scale[::-1])
+        return LazyImage(
+            f'{digest} {self._pixels}', size, partial(_read, path, self._pixels))
+
+    def __call__(self, results: dict) -> dict:
+        """What the transforms do, but ``img`` is a :class:`LazyImage`."""
+        image = self.image(results['img_path'])
+        results['ori_shape'] = _inspect(results['img_path'])[1]
+        results = self._labels(results)
+        results['img'] = image
+        results['img_shape'] = image.size
+        return results

@@ -1,0 +1,50 @@
+"""How features are kept: in half precision, or in 8 bits with a scale a token."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mmwsfs.structures import ViTFeatures
+
+STORAGES = ('float16', 'int8')
+
+
+def encode(features: ViTFeatures, storage: str) -> dict[str, Tensor]:
+    """Tensors to keep of one image's features.
+
+    Args:
+        features: of one image.
+        storage: 'float16', or 'int8': whole numbers in -127..127 and, for every vector
+            along the last axis, the factor that makes its largest value 127.
+    """
+    encoded = dict(grid=torch.tensor(features.grid))
+    for name in ('tokens', 'queries', 'keys'):
+        value = getattr(features, name).detach()
+        if storage == 'int8':
+            # Rounded before it is used, so that decoding is exactly its reverse.
+            scale = (value.abs().amax(dim=-1, keepdim=True).float() / 127).clamp_min(
+                1e-6).half().clamp_min(6.2e-5)
+            encoded[f'{name}_scale'] = scale
+            value = (value / scale).round().clamp_(-127, 127).to(torch.int8)
+        else:
+            value = value.half()
+        encoded[name] = value.clone()  # else a whole batch would stay alive
+    return encoded
+
+
+def decode(encoded: dict[str, Tensor], device: torch.device) -> ViTFeatures:
+    """Features of one image: half precision, or single where 8 bits were kept."""
+    values = []
+    for name in ('tokens', 'queries', 'keys'):
+        value = encoded[name].to(device)
+        scale = encoded.get(f'{name}_scale')
+        if scale is not None:
+            value = value.float() * scale.to(device).float()
+        values.append(value)
+    return ViTFeatures(*values, tuple(encoded['grid'].tolist()))
+
+
+def num_bytes(encoded: dict[str, Tensor]) -> int:
+    """Bytes that the tensors take."""
+    return sum(value.nbytes for value in encoded.values())
