@@ -28,6 +28,7 @@ class EpisodeReportHook(Hook):
       dataset, classes, checkpoint, config, seed, versions, seconds of the test.
     - ``episodes.csv``: a row an episode, see
       :func:`~mmwsfs.evaluation.report.episode_table`.
+    - ``episodes.json``: the episode file, to be replayed with ``--episodes``.
 
     The main process writes them, each in one step, so that no reader meets a part.
     The metrics are those of the evaluator's first
@@ -62,10 +63,12 @@ class EpisodeReportHook(Hook):
         write_whole(
             folder / 'episodes.csv',
             episode_table(metric.episodes, metric.dataset_meta['classes']))
+        runner.test_dataloader.dataset.export_episodes(folder / 'episodes.json')
         report = self._report(runner, metric)
         write_whole(folder / 'results.json', json.dumps(report, indent=2) + '\n')
         runner.logger.info(
-            f"report: '{folder}/results.json', episodes: '{folder}/episodes.csv'")
+            f"report: '{folder}/results.json', '{folder}/episodes.csv' and, to replay, "
+            f"'{folder}/episodes.json'")
 
     def _report(self, runner: Runner, metric: FewShotMetric) -> dict:
         model, meta = runner.model, metric.dataset_meta
