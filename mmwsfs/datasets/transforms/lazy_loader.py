@@ -69,7 +69,7 @@ class LazyLoader:
         """Whether the pixels are the same every time: loading and fixed resizes."""
         return all(
             type(t) is LoadImageFromFile or isinstance(t, _LABEL_LOADERS)
-            or (type(t) is Resize and t.scale and not t.keep_ratio)
+            or (isinstance(t, Resize) and t.scale and not t.keep_ratio)
             for t in self._all)
 
     def image(self, path: str) -> LazyImage:
