@@ -362,7 +362,6 @@ class FewShotDataset(BaseDataset):
         """The episode of a key (see :meth:`draw`), through the pipeline."""
         return self.pipeline(self._describe(key, self.draw(key)))
 
-
     def read_lazily(self) -> bool:
         """Leave pixels unread from now on, for a model that caches features.
 
@@ -376,11 +375,14 @@ class FewShotDataset(BaseDataset):
         return True
 
     def lazy_images(self) -> list[LazyImage]:
-        """The images of all episodes (in training: of all entries), unread."""
+        """The images of all episodes (in training: of all entries), each once."""
         self.full_init()
-        loader = self._episode_transform().lazy_support
-        return [loader.image(self.image_info(name)['img_path'])
-                for name in self._users()]
+        transform = self._episode_transform()
+        images = (
+            loader.image(self.image_info(name)['img_path'])
+            for loader in (transform.lazy_query, transform.lazy_support)
+            for name in self._users())
+        return list({image.key: image for image in images}.values())
 
     def _episode_transform(self) -> EpisodeTransform | None:
         return next((transform for transform in self.pipeline.transforms

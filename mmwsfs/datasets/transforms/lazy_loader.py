@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose, LoadImageFromFile, Resize
 from mmengine import fileio
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from mmwsfs.structures import LazyImage
@@ -36,10 +36,13 @@ def _inspect(path: str) -> tuple[str, tuple[int, int]]:
 @cache
 def _inspect_version(path: str, *version: int) -> tuple[str, tuple[int, int]]:
     content = fileio.get(path)
-    with Image.open(io.BytesIO(content)) as image:
-        width, height = image.size
-        if image.getexif().get(_ORIENTATION) in _TURNED:
-            width, height = height, width
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            width, height = image.size
+            if image.getexif().get(_ORIENTATION) in _TURNED:
+                width, height = height, width
+    except UnidentifiedImageError:
+        raise ValueError(f"'{path}' is damaged or no image") from None
     return hashlib.blake2b(content, digest_size=16).hexdigest(), (height, width)
 
 
@@ -66,9 +69,11 @@ class LazyLoader:
 
     @property
     def supported(self) -> bool:
-        """Whether the pixels are the same every time: loading and fixed resizes."""
+        """Whether the pixels are the same every time, and of a size known before."""
         return all(
-            type(t) is LoadImageFromFile or isinstance(t, _LABEL_LOADERS)
+            isinstance(t, _LABEL_LOADERS)
+            or (type(t) is LoadImageFromFile and t.color_type == 'color'
+                and t.imdecode_backend in ('cv2', 'pillow'))  # both turn by EXIF
             or (isinstance(t, Resize) and t.scale and not t.keep_ratio)
             for t in self._all)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import numpy as np
@@ -9,13 +10,13 @@ import torch
 from mmengine.dist import barrier, get_dist_info
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import IterBasedTrainLoop, Runner, autocast
 from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmwsfs.registry import HOOKS
-from mmwsfs.structures import LazyImage, LazyImages
+from mmwsfs.structures import LazyImage, LazyImages, ViTFeatures
 
 
 class _Pixels(Dataset):
@@ -42,65 +43,79 @@ class FeatureCacheHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Of the training images."""
-        self._start(runner, runner.train_dataloader)
+        started = self._start(
+            runner, runner.train_dataloader,
+            runner.optim_wrapper.optim_context(runner.model))
+        loop = runner.train_loop
+        if started and isinstance(loop, IterBasedTrainLoop):
+            # Workers may have begun to read; what they have read is dropped.
+            loop.dataloader_iterator = type(loop.dataloader_iterator)(loop.dataloader)
 
     def before_val(self, runner: Runner) -> None:
         """Of the validation episodes."""
-        self._start(runner, runner.val_dataloader)
+        self._start(runner, runner.val_dataloader,
+                    autocast(enabled=runner.val_loop.fp16))
 
     def before_test(self, runner: Runner) -> None:
         """Of the test episodes."""
-        self._start(runner, runner.test_dataloader)
+        self._start(runner, runner.test_dataloader,
+                    autocast(enabled=runner.test_loop.fp16))
 
-    def _start(self, runner: Runner, loader: DataLoader) -> None:
+    def _start(self, runner: Runner, loader: DataLoader,
+               precision: AbstractContextManager) -> bool:
+        """Whether features are cached from now on; ``precision`` is the run's."""
         model = runner.model.module if is_model_wrapper(
             runner.model) else runner.model
         cache = getattr(model, 'cache', None)
         if cache is None:
-            return
-        if not loader.dataset.read_lazily():
+            return False
+        dataset = loader.dataset
+        if not hasattr(dataset, 'read_lazily') or not dataset.read_lazily():
             runner.logger.warning(
-                f'no features are cached: the pipeline of {loader.dataset.source()!r} '
+                f'no features are cached: the pipeline of the {type(dataset).__name__} '
                 'augments images, or does not resize them to one size')
-            return
+            return False
         cache.bind(model.backbone)
         if cache.warm_up:
-            self._warm_up(runner, model, loader)
+            with precision, torch.no_grad():
+                self._warm_up(runner, model, loader)
+            barrier()
+        return True
 
-    def _warm_up(self, runner: Runner, model: nn.Module, loader: DataLoader) -> None:
+    def _warm_up(self, runner: Runner, model: nn.Module,
+                 loader: DataLoader) -> None:
         """Compute the features that are missing; the first one gives the estimate."""
         cache, device = model.cache, next(model.parameters()).device
         rank, world_size = get_dist_info()
         images = loader.dataset.lazy_images()
-        missing = cache.missing(images, device)
-        if cache.disk is None:  # each rank has a memory of its own
-            world_size = 1
-        missing = missing[rank % world_size::world_size]
-        if missing:
-            start = time.time()
-            features = self._extract(model, missing[:1])
-            seconds = time.time() - start
-            room = cache.capacity(features)
-            size = features.nbytes / 2**30
-            runner.logger.info(
-                f'feature cache: {len(missing)} of {len(images)} images to compute, '
-                f'about {len(missing) * seconds / 60:.1f} min and '
-                f'{len(missing) * size:.2f} GiB')
-            if room < len(images):
-                runner.logger.warning(
-                    f'feature cache: only {room} of {len(images)} images fit; raise '
-                    'model.cache.ram_gb or disk_gb, the others are computed again')
-            pixels = DataLoader(
-                _Pixels(missing[1:room]), batch_size=None,
-                num_workers=loader.num_workers)
-            for index, image in track(
-                    pixels, 'features', total=len(pixels), disable=rank > 0):
-                self._extract(model, [replace(
-                    missing[1 + index], read=lambda image=image: image)])
-        barrier()
+        # Without a disk tier each process has to fill a memory of its own.
+        share = images if cache.disk is None else images[rank::world_size]
+        missing = cache.missing(share, device)
+        if not missing:
+            return
+        start = time.time()
+        size = cache.num_bytes(self._extract(model, missing[0]))
+        seconds = time.time() - start
+        runner.logger.info(
+            f'feature cache: {len(missing)} of {len(share)} images to compute, about '
+            f'{len(missing) * seconds / 60:.1f} min and '
+            f'{len(missing) * size / 2**30:.2f} GiB in each process')
+        room = cache.capacity // size
+        if room < len(images):
+            runner.logger.warning(
+                f'feature cache: only {room} of {len(images)} images fit; raise '
+                'model.cache.ram_gb or disk_gb, the others are computed again')
+        room = room * len(share) // len(images) - (len(share) - len(missing))
+        missing = missing[1:max(room, 1)]
+        pixels = DataLoader(
+            _Pixels(missing), batch_size=None, num_workers=loader.num_workers)
+        for index, image in track(pixels, 'features', disable=rank > 0):
+            self._extract(
+                model, replace(missing[index], read=lambda image=image: image))
+            if not cache.capacity:  # the disk is full
+                break
 
     @staticmethod
-    @torch.no_grad()
-    def _extract(model: nn.Module, images: Sequence[LazyImage]):
+    def _extract(model: nn.Module, image: LazyImage) -> ViTFeatures:
         return model.extract_feat(LazyImages(
-            np.array(images, dtype=object), model.data_preprocessor.normalise))
+            np.array([image], dtype=object), model.data_preprocessor.normalise))

@@ -14,12 +14,17 @@ from .disk_store import DiskStore
 from .storage import STORAGES, decode, encode, num_bytes
 
 _VERSION = 1  # of what is kept: another one finds nothing of an older one
+_SETTING = (bool, int, float, str, list, tuple)  # attributes that a module may read
 
 
 def digest_backbone(backbone: nn.Module) -> str:
-    """Hex digest of a backbone's class, settings and weights."""
-    digest = hashlib.blake2b(
-        f'{_VERSION} {type(backbone).__name__} {backbone}'.encode(), digest_size=16)
+    """Hex digest of a backbone's modules, their settings and weights."""
+    digest = hashlib.blake2b(f'{_VERSION} {backbone}'.encode(), digest_size=16)
+    for name, module in backbone.named_modules():
+        settings = {
+            key: value for key, value in vars(module).items()
+            if isinstance(value, _SETTING) and key[0] != '_' and key != 'training'}
+        digest.update(f'{name} {type(module).__name__} {settings}'.encode())
     for name, value in backbone.state_dict().items():
         digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
         digest.update(
@@ -115,16 +120,17 @@ class FeatureCache:
                 if self.disk is not None:
                     self.disk.put(key, batch[key])
         for key in positions:
-            self._keep(key, batch[key])
+            self._keep(key, {
+                name: value if name == 'grid' else value.to(device)
+                for name, value in batch[key].items()})
         with torch.autocast(device.type, enabled=False):  # half stays half
             features = {key: decode(entry, device) for key, entry in batch.items()}
             return ViTFeatures.cat([features[key] for key in keys])
 
     def _find(self, key: str) -> dict[str, Tensor] | None:
-        entry = self._entries.get(key)
-        if entry is None and self.disk is not None:
-            entry = self.disk.get(key)
-        return entry
+        if key in self._entries:
+            return self._entries[key]
+        return None if self.disk is None else self.disk.get(key)
 
     def _keep(self, key: str, entry: dict[str, Tensor]) -> None:
         """Keep an entry in memory, where there is room for it at all."""
@@ -149,7 +155,11 @@ class FeatureCache:
                 missing.setdefault(key, image)
         return list(missing.values())
 
-    def capacity(self, features: ViTFeatures) -> int:
-        """How many images the larger tier holds, if all are like this one."""
-        size = num_bytes(encode(features, self.storage))
-        return max(self.max_bytes, self.disk.max_bytes if self.disk else 0) // size
+    @property
+    def capacity(self) -> int:
+        """Bytes that the larger tier holds."""
+        return max(self.max_bytes, 0 if self.disk is None else self.disk.capacity)
+
+    def num_bytes(self, features: ViTFeatures) -> int:
+        """Bytes that features take where they are kept."""
+        return num_bytes(encode(features, self.storage))

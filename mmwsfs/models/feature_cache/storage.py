@@ -22,9 +22,10 @@ def encode(features: ViTFeatures, storage: str) -> dict[str, Tensor]:
     for name in ('tokens', 'queries', 'keys'):
         value = getattr(features, name).detach()
         if storage == 'int8':
-            # Rounded before it is used, so that decoding is exactly its reverse.
-            scale = (value.abs().amax(dim=-1, keepdim=True).float() / 127).clamp_min(
-                1e-6).half().clamp_min(6.2e-5)
+            value = value.float()
+            # Rounded before it divides, so that decoding multiplies by the same.
+            scale = (value.abs().amax(dim=-1, keepdim=True) / 127).half().clamp_min(
+                torch.finfo(torch.half).tiny)
             encoded[f'{name}_scale'] = scale
             value = (value / scale).round().clamp_(-127, 127).to(torch.int8)
         else:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmseg.models import BaseSegmentor
 from torch import Tensor
@@ -73,7 +75,8 @@ class FewShotSegmentor(BaseSegmentor):
         labeler (dict, optional): makes the pseudo-masks. Defaults to None.
         cache (dict, optional): settings of a
             :class:`~mmwsfs.models.FeatureCache`: an image of a data set goes through
-            the backbone once. Only with a frozen backbone. Defaults to None.
+            the backbone once. Off, with a warning, where the backbone trains.
+            Defaults to None.
         data_preprocessor (dict, optional): Defaults to None.
         init_cfg (dict, optional): Defaults to None.
     """
@@ -95,9 +98,10 @@ class FewShotSegmentor(BaseSegmentor):
         self.labeler = MODELS.build(labeler) if labeler else None
         self.supervision = 'pixel'
         if cache and not self.backbone.frozen:
-            raise ValueError(
-                'a feature cache needs a frozen backbone: set model.cache=None or '
-                'model.backbone.frozen=True')
+            print_log(
+                'no features are cached: the backbone trains '
+                '(model.backbone.frozen=False)', 'current', level=logging.WARNING)
+            cache = None
         self.cache = FeatureCache(**cache) if cache else None
         self._register_load_state_dict_pre_hook(self._check_state_dict)
 
