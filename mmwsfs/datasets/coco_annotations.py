@@ -40,12 +40,12 @@ def read_coco(file: Path, classes: Sequence[str]) -> tuple[COCO, dict[int, int]]
             raise ValueError(f"annotation file '{file}' has no '{key}'")
     numbers = {}
     for category_id, category in coco.cats.items():
-        if category['name'] not in classes:
+        name = category.get('name')
+        if name not in classes:
             raise ValueError(
-                f"annotation file '{file}': category {category_id} "
-                f"('{category['name']}') is no class of the dataset; its classes are "
-                f'{list(classes)}')
-        numbers[category_id] = classes.index(category['name']) + 1
+                f"annotation file '{file}': category {category_id} ({name!r}) is no "
+                f'class of the dataset; its classes are {list(classes)}')
+        numbers[category_id] = classes.index(name) + 1
     for annotation_id, annotation in coco.anns.items():
         if annotation['category_id'] not in numbers:
             raise ValueError(

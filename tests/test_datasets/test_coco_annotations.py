@@ -1,0 +1,175 @@
+"""CocoAnnotations: the objects of images, from COCO JSON files."""
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from coco_files import CATEGORY_IDS, CLASSES, rectangle
+
+from mmwsfs.datasets import coco20i
+from mmwsfs.datasets.coco_annotations import CocoAnnotations, read_coco
+
+VAL = 'coco/annotations/instances_val2014.json'
+
+
+@pytest.fixture
+def content(tiny_coco: Path) -> dict:
+    """A COCO JSON, for the test to change."""
+    return json.loads((tiny_coco / VAL).read_text())
+
+
+@pytest.fixture
+def refusal(content: dict, tmp_path: Path) -> Callable[[], str]:
+    """The error for the changed content, which has to name the file."""
+    def read() -> str:
+        path = tmp_path / 'changed.json'
+        path.write_text(json.dumps(content))
+        with pytest.raises(ValueError) as error:
+            CocoAnnotations([path], CLASSES, {210, 211})
+        assert str(error.value).startswith(f"annotation file '{path}'")
+        return str(error.value)
+    return read
+
+
+def test_objects_of_an_image(tiny_coco: Path) -> None:
+    """Sizes, and category ids that have become class numbers, by name."""
+    annotations = CocoAnnotations([tiny_coco / VAL], CLASSES, {230, 211, 999})
+    assert 230 in annotations and 211 in annotations
+    assert 999 not in annotations  # not in the file
+    assert 220 not in annotations  # not asked for
+    assert annotations[230] == dict(
+        file=str(tiny_coco / VAL), size=[40, 48], objects=[
+            dict(id=200010, class_id=7, area=100, crowd=False,
+                 segmentation=[rectangle(22, 22, 32, 32)]),
+            dict(id=200011, class_id=3, area=624, crowd=False,
+                 segmentation=[rectangle(4, 6, 30, 30)])])
+    assert [o['crowd'] for o in annotations[211]['objects']] == [False, True]
+
+
+def test_category_ids_do_not_matter(tiny_coco: Path, content: dict) -> None:
+    """A class is found by its name, whatever its number and place in the file."""
+    assert [c['id'] for c in content['categories']] == list(CATEGORY_IDS)[::-1]
+    _, numbers = read_coco(tiny_coco / VAL, CLASSES)
+    assert numbers == {1: 1, 2: 2, 3: 3, 5: 4, 8: 5, 13: 6, 21: 7, 34: 8}
+    _, numbers = read_coco(tiny_coco / VAL, CLASSES[::-1])
+    assert numbers[34] == 1 and numbers[1] == 8
+
+
+def test_real_file(shared_data: Path) -> None:
+    """All images of a real file, against plain JSON."""
+    file = shared_data / 'coco/annotations/instances_subset.json'
+    content = json.loads(file.read_text())
+    names = {c['id']: c['name'] for c in content['categories']}
+    images = {image['id']: image for image in content['images']}
+    annotations = CocoAnnotations([file], coco20i.COCO_CLASSES, set(images))
+    found = {}
+    for image_id, image in images.items():
+        coco = annotations[image_id]
+        assert coco['size'] == [image['height'], image['width']]
+        found.update({item['id']: item for item in coco['objects']})
+    numbers = {name: n for n, name in enumerate(coco20i.COCO_CLASSES, start=1)}
+    assert found == {
+        a['id']: dict(
+            id=a['id'], class_id=numbers[names[a['category_id']]],
+            area=a['area'], crowd=a['iscrowd'] == 1, segmentation=a['segmentation'])
+        for a in content['annotations']}
+    assert {item['class_id'] for item in found.values()} == set(range(1, 81))
+
+
+def test_several_files(tiny_coco: Path) -> None:
+    """An image may be in any of the files."""
+    files = [tiny_coco / VAL, tiny_coco / VAL.replace('val', 'train')]
+    annotations = CocoAnnotations(files, CLASSES, {110, 210})
+    assert annotations[110]['file'].endswith('train2014.json')
+    assert annotations[210]['file'].endswith('val2014.json')
+
+
+def test_an_image_without_objects(content: dict, tmp_path: Path) -> None:
+    """COCO has such images: they are known, and empty."""
+    content['annotations'] = [
+        a for a in content['annotations'] if a['image_id'] != 210]
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    annotations = CocoAnnotations([tmp_path / 'a.json'], CLASSES, {210})
+    assert annotations[210]['objects'] == []
+
+
+def test_nothing_is_printed_and_it_can_be_pickled(
+        tiny_coco: Path, capsys: pytest.CaptureFixture) -> None:
+    """pycocotools' progress lines stay out of the log; workers may get a pickle."""
+    annotations = CocoAnnotations([tiny_coco / VAL], CLASSES, {210})
+    assert capsys.readouterr().out == ''
+    assert pickle.loads(pickle.dumps(annotations))[210] == annotations[210]
+
+
+# ------------------------------------------------------------- bad input
+def test_no_file_named() -> None:
+    """The error says what to set."""
+    with pytest.raises(ValueError, match='ann_files is empty: name COCO JSON files, or '
+                       'set with_masks=False'):
+        CocoAnnotations([], CLASSES, {1})
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    """The error names the file."""
+    with pytest.raises(FileNotFoundError, match=r"file '.*none\.json' does not exist"):
+        CocoAnnotations([tmp_path / 'none.json'], CLASSES, {1})
+
+
+@pytest.mark.parametrize('share', [0, 0.5, 0.999])
+def test_truncated_file(tiny_coco: Path, tmp_path: Path, share: float) -> None:
+    """A download that broke off is no file of fewer images."""
+    whole = (tiny_coco / VAL).read_bytes()
+    (tmp_path / 'cut.json').write_bytes(whole[:int(share * len(whole))])
+    with pytest.raises(ValueError, match=r"cut\.json' is truncated or no COCO JSON"):
+        CocoAnnotations([tmp_path / 'cut.json'], CLASSES, {210})
+
+
+@pytest.mark.parametrize('content', [
+    '[]', '"images"', '{"images": 5, "annotations": [], "categories": []}',
+    '{"images": [], "annotations": [5], "categories": []}',
+    '{"images": [], "annotations": [{"id": 1}], "categories": []}',
+    '{"images": [{}], "annotations": [], "categories": []}',
+    '{"images": [], "annotations": [{"id": 1, "image_id": 1}], "categories": []}',
+    b'\x89PNG\xff'.decode('latin-1')])
+def test_other_json(tmp_path: Path, content: str) -> None:
+    """JSON of another kind is not read as far as it goes."""
+    (tmp_path / 'other.json').write_text(content, encoding='latin-1')
+    with pytest.raises(ValueError, match=r"other\.json' is truncated or no COCO JSON"):
+        CocoAnnotations([tmp_path / 'other.json'], CLASSES, {210})
+
+
+@pytest.mark.parametrize('key', ['images', 'annotations', 'categories'])
+def test_file_of_another_kind(content: dict, refusal: Callable, key: str) -> None:
+    """Captions and image infos of COCO lack a part."""
+    del content[key]
+    assert f"has no '{key}'" in refusal()
+
+
+def test_annotation_of_an_unknown_category(content: dict, refusal: Callable) -> None:
+    """Even where the image is not asked for: the file is not what it should be."""
+    content['annotations'][-1]['category_id'] = 77
+    assert (f"annotation {content['annotations'][-1]['id']} has category_id 77, which "
+            "is not among the file's categories") in refusal()
+
+
+@pytest.mark.parametrize('name', ['unicorn', None])
+def test_category_that_is_no_class(
+        content: dict, refusal: Callable, name: str | None) -> None:
+    """Masks of other classes are not dropped silently."""
+    content['categories'][2]['name'] = name
+    text = refusal()
+    assert f'category 13 ({name!r}) is no class of the dataset' in text
+    assert "'ant', 'bee'" in text
+
+
+@pytest.mark.parametrize(('part', 'key'), [
+    ('images', 'height'), ('images', 'width'), ('annotations', 'area'),
+    ('annotations', 'segmentation')])
+def test_missing_fields(
+        content: dict, refusal: Callable, part: str, key: str) -> None:
+    """The image and the field are named."""
+    del content[part][0][key]
+    assert f"image 210 or one of its annotations has no '{key}'" in refusal()
