@@ -1,17 +1,19 @@
 from .coco20i import Coco20iDataset
 from .demo_shapes_dataset import DemoShapesDataset
 from .episode import Episode, EpisodeKey
+from .few_shot_folder import FewShotFolderDataset
 from .pascal5i import Pascal5iDataset
 from .samplers import EvalEpisodeSampler, TrainEpisodeSampler
 from .transforms import (
     EpisodeTransform,
     LoadCocoLabelMap,
     LoadLabelMap,
+    LoadObjectMask,
     PackEpisodeInputs,
 )
 
 __all__ = [
     'Coco20iDataset', 'DemoShapesDataset', 'Episode', 'EpisodeKey', 'EpisodeTransform',
-    'EvalEpisodeSampler', 'LoadCocoLabelMap', 'LoadLabelMap', 'PackEpisodeInputs',
-    'Pascal5iDataset', 'TrainEpisodeSampler'
+    'EvalEpisodeSampler', 'FewShotFolderDataset', 'LoadCocoLabelMap', 'LoadLabelMap',
+    'LoadObjectMask', 'PackEpisodeInputs', 'Pascal5iDataset', 'TrainEpisodeSampler'
 ]

@@ -39,14 +39,15 @@ def episode_table(episodes: Sequence[Mapping], classes: Sequence[str]) -> str:
         str: the columns ``episode``, ``query``, ``exact`` (0 or 1) and, of each way
         n = 1..N, ``class_id_n``, ``class_n``, ``supports_n`` (paths, joined by '|'),
         ``present_n`` (0 or 1, the truth), ``score_n`` (0..1, predicted),
-        ``intersection_n`` and ``union_n`` (pixels) and ``iou_n`` (per cent; empty
-        without a union).
+        ``intersection_n`` and ``union_n`` (pixels; empty without a mask) and ``iou_n``
+        (per cent; empty without a union).
     """
     rows = []
     for episode in sorted(episodes, key=lambda episode: episode['episode']):
         row = dict(episode=episode['episode'], query=episode['query'], exact=1)
+        areas = episode['areas'] or [('', '')] * len(episode['class_ids'])
         ways = zip(*(episode[key] for key in (
-            'class_ids', 'supports', 'presence', 'scores', 'areas')))
+            'class_ids', 'supports', 'presence', 'scores')), areas)
         for way, (number, supports, present, score, (both, either)) in enumerate(
                 ways, start=1):
             if (score > 0.5) != present:

@@ -32,6 +32,9 @@ class FewShotMetric(BaseMetric):
     resample. The intervals say how much the draw of the episodes matters, not how much
     another training would.
 
+    Presence needs no masks. Where a query has none, as in a dataset of tags alone,
+    there are no IoUs, and the table says so.
+
     On the main process ``summary`` and ``episodes`` keep the last evaluation: its
     metrics, and what :meth:`process` noted of each episode.
 
@@ -66,23 +69,13 @@ class FewShotMetric(BaseMetric):
         """Note each episode's images, classes, presence, and areas in pixels.
 
         ``areas`` holds a pair of intersection and union for each way, ``fb_areas`` one
-        for foreground and one for background.
+        for foreground and one for background; both are None where the query has no
+        mask.
         """
         for sample in data_samples:
-            truth = sample['gt_sem_seg']['data'].squeeze(0).cpu()
-            prediction = sample['pred_sem_seg']['data'].squeeze(0).cpu()
-            if truth.shape != prediction.shape:
-                raise ValueError(
-                    f"episode {sample['episode']}: the prediction is "
-                    f'{tuple(prediction.shape)}, but the mask of '
-                    f"'{sample['query_path']}' {tuple(truth.shape)}")
-            pixels = self._pixels(truth, prediction, len(sample['class_ids']))
-            both = pixels.diag()
-            either = pixels.sum(0) + pixels.sum(1) - both
-            foreground, background = pixels[1:, 1:].sum(), pixels[0, 0]
-            fb_areas = torch.stack([
-                torch.stack([foreground, pixels.sum() - background]),
-                torch.stack([background, pixels.sum() - foreground])])
+            areas = fb_areas = None
+            if 'gt_sem_seg' in sample:
+                areas, fb_areas = self._areas(sample)
             self.results.append(dict(
                 episode=sample['episode'],
                 query=sample['query_path'],
@@ -90,8 +83,26 @@ class FewShotMetric(BaseMetric):
                 class_ids=sample['class_ids'],
                 presence=sample['gt_presence'].tolist(),
                 scores=sample['presence_scores'].tolist(),
-                areas=torch.stack([both, either], dim=1)[1:].tolist(),
-                fb_areas=fb_areas.tolist()))
+                areas=areas,
+                fb_areas=fb_areas))
+
+    def _areas(self, sample: dict) -> tuple[list[list[int]], list[list[int]]]:
+        """``areas`` and ``fb_areas`` of an episode, see :meth:`process`."""
+        truth = sample['gt_sem_seg']['data'].squeeze(0).cpu()
+        prediction = sample['pred_sem_seg']['data'].squeeze(0).cpu()
+        if truth.shape != prediction.shape:
+            raise ValueError(
+                f"episode {sample['episode']}: the prediction is "
+                f'{tuple(prediction.shape)}, but the mask of '
+                f"'{sample['query_path']}' {tuple(truth.shape)}")
+        pixels = self._pixels(truth, prediction, len(sample['class_ids']))
+        both = pixels.diag()
+        either = pixels.sum(0) + pixels.sum(1) - both
+        foreground, background = pixels[1:, 1:].sum(), pixels[0, 0]
+        fb_areas = torch.stack([
+            torch.stack([foreground, pixels.sum() - background]),
+            torch.stack([background, pixels.sum() - foreground])])
+        return torch.stack([both, either], dim=1)[1:].tolist(), fb_areas.tolist()
 
     def _pixels(self, truth: Tensor, prediction: Tensor, way: int) -> Tensor:
         """Number of pixels of each true and predicted label, (1 + N, 1 + N) int64."""
@@ -111,7 +122,7 @@ class FewShotMetric(BaseMetric):
             dict: in per cent ``exact_ratio``, ``mIoU`` and ``FB-IoU``, each with the
             ends of its interval, ``<name>_low`` and ``<name>_high``; ``way_accuracy``,
             ``way_accuracy.<n>`` of the n-th ways, n = 1..N, ``IoU.<class>``; and the
-            number of ``episodes``.
+            number of ``episodes``. No IoUs where an episode has no mask.
         """
         if not results:
             raise ValueError('no episode was evaluated')
@@ -121,21 +132,23 @@ class FewShotMetric(BaseMetric):
             for result in results])
         # The first row is the episodes themselves, the others are resamples.
         counts = np.vstack([np.ones(len(results)), resample_counts(len(results))])
-        ious = self._ious(counts, self._class_areas(results))
-        fb_ious = self._ious(counts, np.array([r['fb_areas'] for r in results]))
+        scores = dict(exact_ratio=100 * counts @ right.all(axis=1) / len(results))
+        class_ious: dict[str, float] = {}
+        if all(result['areas'] is not None for result in results):
+            ious = self._ious(counts, self._class_areas(results))
+            fb_ious = self._ious(counts, np.array([r['fb_areas'] for r in results]))
+            scores.update({'mIoU': self._mean(ious), 'FB-IoU': self._mean(fb_ious)})
+            class_ious = dict(zip(self._names(), ious[0].tolist()))
         metrics = {}
-        for name, values in (
-                ('exact_ratio', 100 * counts @ right.all(axis=1) / len(results)),
-                ('mIoU', self._mean(ious)), ('FB-IoU', self._mean(fb_ious))):
+        for name, values in scores.items():
             metrics[name] = float(values[0])
             metrics[f'{name}_low'], metrics[f'{name}_high'] = percentile_interval(
                 values[1:])
         metrics['way_accuracy'] = 100 * float(right.mean())
         for way, share in enumerate(right.mean(axis=0), start=1):
             metrics[f'way_accuracy.{way}'] = 100 * float(share)
-        for name, iou in zip(self._names(), ious[0]):
-            if not np.isnan(iou):
-                metrics[f'IoU.{name}'] = float(iou)
+        metrics.update({f'IoU.{name}': iou for name, iou in class_ious.items()
+                        if not np.isnan(iou)})
         metrics['episodes'] = float(len(results))  # MMEngine's log drops integers
         self.summary, self.episodes = metrics, results
         self._log_tables()
@@ -181,6 +194,9 @@ class FewShotMetric(BaseMetric):
         meta, summary = self.dataset_meta, self.summary
         table = PrettyTable(['per cent', 'value', '95 % interval'])
         for name in ('exact_ratio', 'mIoU', 'FB-IoU'):
+            if name not in summary:
+                table.add_row([name, 'no masks', ''])
+                continue
             low, high = summary[f'{name}_low'], summary[f'{name}_high']
             table.add_row([name, f'{summary[name]:.2f}', f'{low:.2f} .. {high:.2f}'])
         for name, value in summary.items():
@@ -190,6 +206,10 @@ class FewShotMetric(BaseMetric):
         for name in self._names():
             iou = summary.get(f'IoU.{name}')
             classes.add_row([name, 'none, left out' if iou is None else f'{iou:.2f}'])
+        if 'mIoU' not in summary:
+            missing = sum(episode['areas'] is None for episode in self.episodes)
+            classes = (f'no mask was there for the query of {missing} episodes: '
+                       'presence alone is scored')
         MMLogger.get_current_instance().info(
             f"{self.protocol}, fold {meta.get('fold')}, {meta['way']}-way "
             f"{meta['shot']}-shot, {summary['episodes']:.0f} episodes, void as "

@@ -1,0 +1,9 @@
+# CST, DINO ViT-S/8, FSS-1000, image-level labels: the paper's settings for other data.
+_base_ = [
+    '../_base_/models/cst_vit-s.py',
+    '../_base_/datasets/fss1000_image.py',
+    '../_base_/schedules/schedule_100k.py',
+    '../_base_/default_runtime.py',
+]
+
+custom_hooks = [dict(type='PseudoLabelHook', num_pictures=16)]
