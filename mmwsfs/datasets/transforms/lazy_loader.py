@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mmcv.transforms import Compose, LoadImageFromFile, Resize
 from mmengine import fileio
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
 
 from mmwsfs.structures import LazyImage
@@ -19,12 +19,22 @@ from .load_label_map import LoadLabelMap
 from .load_object_mask import LoadObjectMask
 
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # of EXIF: width and height swapped
+_PNG_EXIF = (b'eXIf', b'exif', b'xmp')  # one of these is in a PNG with EXIF
 _LABEL_LOADERS = (LoadCocoLabelMap, LoadLabelMap, LoadObjectMask)
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
     """(H, W, 3) -> (3, H, W)."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def _is_turned(image: Image.Image, content: bytes) -> bool:
+    """Whether the decoder swaps width and height, as EXIF asks."""
+    if image.format == 'TIFF':  # Pillow gives the size after turning
+        return False
+    if image.format == 'PNG' and not any(word in content for word in _PNG_EXIF):
+        return False  # asking would decode it, since its EXIF may come last
+    return image.getexif().get(_ORIENTATION) in _TURNED
 
 
 def _inspect(path: str) -> tuple[str, tuple[int, int]]:
@@ -39,10 +49,10 @@ def _inspect_version(path: str, *version: int) -> tuple[str, tuple[int, int]]:
     try:
         with Image.open(io.BytesIO(content)) as image:
             width, height = image.size
-            if image.getexif().get(_ORIENTATION) in _TURNED:
+            if _is_turned(image, content):
                 width, height = height, width
-    except UnidentifiedImageError:
-        raise ValueError(f"'{path}' is damaged or no image") from None
+    except Exception as error:  # whatever a damaged file makes the readers raise
+        raise ValueError(f"image '{path}' is damaged or none: {error}") from error
     return hashlib.blake2b(content, digest_size=16).hexdigest(), (height, width)
 
 
