@@ -62,15 +62,15 @@ def _read_csv(path: Path) -> Iterable[tuple[str, str, list[str]]]:
     try:
         with path.open(encoding='utf-8-sig', newline='') as file:  # spreadsheets' BOM
             reader = csv.DictReader(file, strict=True)
+            columns = list(reader.fieldnames or [])
             rows = [(reader.line_num, row) for row in reader]
     except (csv.Error, UnicodeDecodeError) as error:
         raise ValueError(
             f"tag file '{path}' is damaged or no UTF-8 CSV: {error}") from error
-    columns = reader.fieldnames or []
     for column in ('image', 'labels'):
         if column not in columns:
             raise ValueError(
-                f"tag file '{path}' has no column '{column}', only {list(columns)}: "
+                f"tag file '{path}' has no column '{column}', only {columns}: "
                 "its first line must be 'image,labels'")
     for line, row in rows:
         if None in row:
