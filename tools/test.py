@@ -20,6 +20,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--wait-time', type=float, default=2, help='seconds a window stays')
     parser.add_argument(
+        '--amp', action='store_true',
+        help='automatic mixed precision (bfloat16 on a CPU)')
+    parser.add_argument(
         '--episodes', help='episode file to replay instead of drawing the episodes')
     add_common_arguments(parser)
     return parser.parse_args()
@@ -32,6 +35,8 @@ def main() -> None:
         raise SystemExit(
             f"'{args.checkpoint}' is missing, truncated or no PyTorch checkpoint")
     cfg.load_from = args.checkpoint
+    if args.amp:
+        cfg.test_cfg.fp16 = True
     if args.episodes:
         cfg.test_dataloader.dataset.episodes = str(Path(args.episodes).absolute())
     if args.show or args.show_dir:

@@ -94,6 +94,18 @@ def test_amp_trains_on_a_cpu(trained, tiny, run_tool, tmp_path):
     torch.testing.assert_close(amp[name], full[name], rtol=0, atol=1e-2)
 
 
+def test_amp_tests_on_a_cpu(trained, tiny, run_tool, tmp_path):
+    """In another precision, but not with another result than rounding gives."""
+    arguments = (tiny[0], trained / 'iter_4.pth', '--work-dir')
+    run_tool('tools/test.py', *arguments, tmp_path / 'full')
+    run_tool('tools/test.py', *arguments, tmp_path / 'amp', '--amp')
+    full, amp = (
+        [float(row['score_1']) for row in read_episodes(tmp_path / name)]
+        for name in ('full', 'amp'))
+    assert full != amp
+    assert full == pytest.approx(amp, abs=0.02)
+
+
 def test_two_processes_equal_one(trained, tiny, run_tool, tmp_path):
     """The same global batches give the same weights; the same episodes, numbers."""
     env = environment(PORT=29517)
