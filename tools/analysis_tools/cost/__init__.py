@@ -1,0 +1,1 @@
+"""What episodes and training steps cost: the parts of ``benchmark.py``."""
