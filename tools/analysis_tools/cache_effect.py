@@ -1,0 +1,95 @@
+"""Measure what the storage of the feature cache changes in a model's logits.
+
+    cache_effect.py CONFIG [CHECKPOINT] [--episodes 20] [--cfg-options ...]
+
+The test episodes of the config are predicted from features as the backbone gives them,
+and from features that were stored. Without a checkpoint the neck and the heads are
+untrained. A row a storage: bytes of an image; differences of the presence logits and
+of the segmentation logits, largest and mean; pixels and presences decided otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from rich.progress import track
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from cli import add_common_arguments, load_config  # noqa: E402
+
+from mmwsfs.apis import init_model  # noqa: E402
+from mmwsfs.models import FewShotSegmentor  # noqa: E402
+from mmwsfs.models.feature_cache.storage import (  # noqa: E402
+    STORAGES,
+    decode,
+    encode,
+    num_bytes,
+)
+from mmwsfs.registry import DATASETS  # noqa: E402
+from mmwsfs.structures import ViTFeatures  # noqa: E402
+
+COLUMNS = ('storage', 'bytes of an image', 'presence logits, max', 'mean',
+           'segmentation logits, max', 'mean', 'pixels decided otherwise',
+           'presences decided otherwise')
+
+
+def logits(model: FewShotSegmentor, query: ViTFeatures, support: ViTFeatures,
+           data: dict) -> tuple[torch.Tensor, torch.Tensor]:
+    """Presence and segmentation logits of one episode, see ``pair_logits``."""
+    way_shot = tuple(data['inputs']['support'].shape[1:3])
+    size = tuple(data['inputs']['query'].shape[-2:])
+    masks = model.support_masks(support, size, data['data_samples'])
+    return model.pair_logits(query, support, masks, way_shot)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file')
+    parser.add_argument('checkpoint', nargs='?', help='file that training wrote')
+    parser.add_argument('--episodes', type=int, default=20, help='how many')
+    add_common_arguments(parser)
+    args = parser.parse_args()
+    cfg = load_config(args)
+    init_default_scope(cfg.default_scope)
+    torch.manual_seed(cfg.randomness.seed)
+    model = init_model(cfg, args.checkpoint)
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    differences = {storage: ([], [], [], []) for storage in STORAGES}
+    size, spread = {}, []
+    for number in track(range(min(args.episodes, len(dataset))), 'episodes'):
+        with torch.no_grad():
+            data = model.data_preprocessor(pseudo_collate([dataset[number]]))
+            query, support = model.extract_episodes(data['inputs'])
+            wanted = logits(model, query, support, data)
+            spread.append(wanted[1].flatten())
+            for storage, lists in differences.items():
+                stored = [encode(part, storage) for part in (query, support)]
+                size[storage] = num_bytes(stored[0])
+                found = logits(
+                    model, *(decode(part, torch.device('cpu')) for part in stored),
+                    data)
+                for index, (one, two) in enumerate(zip(found, wanted)):
+                    lists[index].append((one - two).abs().flatten())
+                    lists[2 + index].append(
+                        (one.argmax(dim=3) != two.argmax(dim=3)).float().flatten())
+    print('|', ' | '.join(COLUMNS), '|')
+    print('|', ' | '.join(['---'] * len(COLUMNS)), '|')
+    for storage, lists in differences.items():
+        presence, pixels, presences_off, pixels_off = map(torch.cat, lists)
+        numbers = (f'{value:.2g}' for value in (
+            presence.max(), presence.mean(), pixels.max(), pixels.mean()))
+        print('|', ' | '.join((
+            storage, f'{size[storage]:,}', *numbers, f'{100 * pixels_off.mean():.2g} %',
+            f'{int(presences_off.sum())} of {len(presences_off)}')), '|')
+    print('standard deviation of the segmentation logits: '
+          f'{torch.cat(spread).std():.2g}')
+
+
+if __name__ == '__main__':
+    main()
