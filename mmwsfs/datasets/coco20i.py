@@ -51,10 +51,7 @@ class Coco20iDataset(FewShotDataset):
     """
 
     METAINFO = dict(classes=COCO_CLASSES)
-    SEED_RULE = (
-        'NumPy RandomState(j): a class, then one of its images as the query; N '
-        "classes, the query's with p = 1/2; then for each class images one at a time, "
-        'the query and repetitions discarded')
+    QUERY_RULE = 'a class, then one of its images'
 
     def __init__(self,
                  *,

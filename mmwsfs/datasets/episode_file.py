@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+from mmwsfs.utils.files import write_whole
 
 from .episode import Episode
 
@@ -25,11 +26,9 @@ def write_episodes(path: Path, head: dict, episodes: Sequence[Episode]) -> None:
     lines = [
         json.dumps(dict(query=e.query, classes=e.classes, supports=e.supports))
         for e in episodes]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'{path.name}.{os.getpid()}.part')
-    part.write_text(
+    write_whole(
+        path,
         head[:-2] + ',\n  "episodes": [\n    ' + ',\n    '.join(lines) + '\n  ]\n}\n')
-    os.replace(part, path)
 
 
 def read_episodes(path: Path, expected: dict,

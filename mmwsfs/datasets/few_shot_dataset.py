@@ -56,11 +56,8 @@ class FewShotDataset(BaseDataset):
         FileNotFoundError: an image or mask of an episode is missing.
     """
 
-    #: How test episode j is drawn, for the reader of an episode file.
-    SEED_RULE = (
-        "NumPy RandomState(j): the query is entry j modulo the list; N classes, the "
-        "query's with p = 1/2; then for each class images one at a time, the query and "
-        'repetitions discarded')
+    #: How the query of test episode j is drawn, for the reader of an episode file.
+    QUERY_RULE = 'entry j modulo the list'
 
     def __init__(self,
                  *,
@@ -335,11 +332,15 @@ class FewShotDataset(BaseDataset):
     def export_episodes(self, path: str | Path) -> None:
         """Write the dataset's episodes as an episode file, to be replayed."""
         self.full_init()
-        rule = self.SEED_RULE
         if self._replayed is not None:
             rule = f'replayed from {Path(self.episodes).name}'
-        elif self.protocol == 'FS-S':
-            rule += "; FS-S: the first class is the query's, the others evenly"
+        else:
+            classes = (
+                'its class, then N - 1 others evenly' if self.protocol == 'FS-S'
+                else 'N classes, its own with p = 1/2, the others evenly')
+            rule = (
+                f'by NumPy RandomState(j): query, {self.QUERY_RULE}; {classes}; for '
+                'each class images one at a time, the query and repetitions discarded')
         write_episodes(
             Path(path), dict(**self._description(), seed_rule=rule),
             [self._numbered(number) for number in range(len(self))])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmwsfs.datasets import Episode, EpisodeKey, episode_file
+from mmwsfs.datasets import Episode, EpisodeKey
 from mmwsfs.datasets.episode_file import FORMAT, VERSION, read_episodes, write_episodes
 from mmwsfs.datasets.few_shot_dataset import FewShotDataset
 
@@ -86,7 +86,7 @@ def test_written_whole_or_not_at_all(
         seen.append((Path(part).read_text(), Path(path).read_text()))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(episode_file.os, 'replace', stop)
+    monkeypatch.setattr(os, 'replace', stop)
     with pytest.raises(KeyboardInterrupt):
         write_episodes(file, HEAD, EPISODES[:1])
     (part, whole), = seen
@@ -95,7 +95,7 @@ def test_written_whole_or_not_at_all(
     monkeypatch.undo()
     write_episodes(file, HEAD, EPISODES[:1])
     assert read_episodes(file, HEAD, stem) == EPISODES[:1]
-    assert not os.stat(file).st_size == len(before)
+    assert list(file.parent.iterdir()) == [file]
 
 
 def test_file_of_another_program(tmp_path: Path) -> None:
@@ -272,8 +272,9 @@ def test_replay_is_identical(
     drawn = tiny_dataset(num_episodes=25, **settings)
     drawn.export_episodes(tmp_path / 'episodes.json')
     head = json.loads((tmp_path / 'episodes.json').read_text())
-    assert head['seed_rule'].startswith('NumPy RandomState(j): the query is entry j')
-    assert ('FS-S' in head['seed_rule']) == ('protocol' in settings)
+    assert head['seed_rule'].startswith(
+        'by NumPy RandomState(j): query, entry j modulo the list; ' + (
+            'its class, then' if 'protocol' in settings else 'N classes, its own with'))
     replayed = tiny_dataset(
         num_episodes=7, episodes=str(tmp_path / 'episodes.json'), **settings)
     assert len(replayed) == 25
@@ -290,7 +291,7 @@ def test_replay_of_coco(tiny_coco_dataset: Build, tmp_path: Path,
     settings = dict(way=2, shot=2, pipeline=coco_pipeline(True, True))
     drawn = tiny_coco_dataset(**settings)
     drawn.export_episodes(tmp_path / 'episodes.json')
-    assert 'a class, then one of its images' in json.loads(
+    assert 'query, a class, then one of its images; N classes' in json.loads(
         (tmp_path / 'episodes.json').read_text())['seed_rule']
     assert_same_items(drawn, tiny_coco_dataset(
         episodes=str(tmp_path / 'episodes.json'), **settings))

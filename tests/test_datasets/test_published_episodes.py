@@ -5,7 +5,10 @@ The images are empty files: only their names matter to what is drawn.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import os
+import re
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -106,7 +109,7 @@ def make_files(folder: Path, names: set[str]) -> None:
     for parent in {Path(name).parent for name in names}:
         (folder / parent).mkdir(parents=True)
     for name in names:
-        (folder / name).touch()
+        os.close(os.open(f'{folder}/{name}', os.O_CREAT))
 
 
 @pytest.fixture
@@ -165,3 +168,47 @@ def test_other_images_do_not_change_the_draw(
     for part in (f'1 of {len(users)} images', f'Episode {users[name]} needs image',
                  f'{name}.jpg', kind, 'restrict_to_existing'):
         assert part in str(error.value)
+
+
+# ------------------------------------------------------------- docs/episodes.md
+@pytest.fixture
+def examples() -> list[str]:
+    """The JSON blocks of the description of episode files."""
+    text = (Path(__file__).parents[2] / 'docs/episodes.md').read_text()
+    return re.findall(r'```json\n(.*?)```', text, re.DOTALL)
+
+
+def test_described_file(examples: list[str], build: Callable, placeholders: Path,
+                        lists: Path, tmp_path: Path) -> None:
+    """The first example is what the dataset writes, to the letter."""
+    dataset = build('pascal', placeholders, fold=0, way=2, num_episodes=3)
+    dataset.export_episodes(tmp_path / 'episodes.json')
+    assert (tmp_path / 'episodes.json').read_text() == examples[0]
+    lines = (f'{name}__{number}\n' for name, number in pascal_list(lists, 0))
+    assert json.loads(examples[0])['lists_sha256'] == hashlib.sha256(
+        ''.join(lines).encode()).hexdigest()
+
+
+def test_described_digest_of_coco(
+        build: Callable, placeholders: Path, lists: Path, tmp_path: Path) -> None:
+    """The digest of COCO's lists is the described one."""
+    dataset = build('coco', placeholders, fold=3, num_episodes=1)
+    dataset.export_episodes(tmp_path / 'episodes.json')
+    lines = (f'{file[-16:-4]}__{number}\n'
+             for number, files in sorted(coco_list(lists, 3).items()) for file in files)
+    content = json.loads((tmp_path / 'episodes.json').read_text())
+    assert content['lists_sha256'] == hashlib.sha256(
+        ''.join(lines).encode()).hexdigest()
+
+
+def test_described_foreign_file(
+        examples: list[str], build: Callable, placeholders: Path, tmp_path: Path
+        ) -> None:
+    """The second example is replayed as it stands."""
+    (tmp_path / 'other.json').write_text(examples[1])
+    dataset = build(
+        'pascal', placeholders, fold=0, way=2, episodes=str(tmp_path / 'other.json'))
+    episode = dataset.draw(0)
+    assert episode.query == '2007_000033' and episode.classes == (1, 4)
+    for number, names in zip(episode.classes, episode.supports):
+        assert number in dataset.labels_of[names[0]]
