@@ -23,7 +23,7 @@ class FewShotFolderDataset(FewShotDataset):
 
     Classes have the numbers 1..C in the order of their sorted names or, with
     ``metainfo=dict(classes=[...])``, in that order, which a class added later need not
-    change.
+    change; one that no image shows is in no split.
 
     The mask of an image has the image's name with the suffix ``.png`` in the mask
     folder. In folders of a class it shows that class alone
@@ -78,6 +78,7 @@ class FewShotFolderDataset(FewShotDataset):
         self._classes_of = (
             self._read_folders() if self.tags is None else
             read_tags(self._under_root(self.tags)))
+        self._shown = {name for names in self._classes_of.values() for name in names}
         self._metainfo['classes'] = self._class_names()
         self._novel_names = self._read_novel()
         if self.with_masks:
@@ -114,12 +115,12 @@ class FewShotFolderDataset(FewShotDataset):
         return classes_of
 
     def _class_names(self) -> tuple[str, ...]:
-        found = {name for names in self._classes_of.values() for name in names}
-        classes = tuple(self._metainfo.get('classes', sorted(found)))
-        if not found <= set(classes):
+        classes = tuple(self._metainfo.get('classes', sorted(self._shown)))
+        unnamed = sorted(self._shown.difference(classes))
+        if unnamed:
             raise ValueError(
-                f"'{self.source()}' has classes {sorted(found - set(classes))}, which "
-                f'metainfo.classes does not name: it has {list(classes)}')
+                f"'{self.source()}' has classes {unnamed}, which metainfo.classes does "
+                f'not name: it has {list(classes)}')
         return classes
 
     def _read_novel(self) -> set[str]:
@@ -133,12 +134,11 @@ class FewShotFolderDataset(FewShotDataset):
                 raise FileNotFoundError(
                     f"list of novel classes '{path}' does not exist: set novel")
             names += filter(None, map(str.strip, path.read_text('utf-8').splitlines()))
-        classes = self._metainfo['classes']
-        unknown = [name for name in names if name not in classes]
+        unknown = [name for name in names if name not in self._shown]
         if unknown:
             raise ValueError(
                 f"novel names {unknown}, but the classes of '{self.source()}' are "
-                f'{list(classes)}')
+                f'{sorted(self._shown)}')
         return set(names)
 
     def _check_mask_files(self) -> None:
@@ -154,9 +154,11 @@ class FewShotFolderDataset(FewShotDataset):
 
     def split_classes(self) -> list[int]:
         """The novel classes, or the others."""
+        names = self._novel_names if self.split == 'val' else (
+            self._shown - self._novel_names)
         numbers = [
             number for number, name in enumerate(self._metainfo['classes'], start=1)
-            if (name in self._novel_names) == (self.split == 'val')]
+            if name in names]
         if not numbers:
             raise ValueError(
                 'novel is empty: name the classes to test on' if self.split == 'val'

@@ -161,6 +161,9 @@ def test_fixed_class_numbers(root: Path, build: Build) -> None:
     dataset = build(metainfo=dict(classes=names))
     assert dataset.metainfo['classes'] == tuple(names)
     assert dataset.metainfo['class_ids'] == [2]
+    assert build(metainfo=dict(classes=names), split='trn').class_ids == [1, 4, 5]
+    with pytest.raises(ValueError, match=r"novel names \['unseen'\]"):
+        build(metainfo=dict(classes=names), novel='unseen')
     with pytest.raises(
             ValueError, match=r"has classes \['zebra'\], which metainfo.classes"):
         build(metainfo=dict(classes=['ant', 'bee', 'big cow']))

@@ -299,3 +299,25 @@ def test_log_says_what_was_measured(protocol, void, monkeypatch):
     assert metric.classes_without_iou() == [f'class{n}' for n in FOLD[1:]]
     for name in metric.classes_without_iou():
         assert [name, 'none, left out'] in cells
+
+
+@pytest.mark.parametrize('missing', [1, 6])
+def test_without_masks(missing, monkeypatch):
+    """Presence is scored as ever, IoUs are left out, and the table says why."""
+    logged = []
+    episodes = random_episodes(6, way=2)
+    with_masks = evaluate(episodes)
+    for episode in episodes[:missing]:
+        del episode.gt_sem_seg
+    metric = FewShotMetric()
+    metric.dataset_meta = META
+    monkeypatch.setattr(
+        'mmwsfs.evaluation.metrics.few_shot_metric.MMLogger.get_current_instance',
+        lambda: SimpleNamespace(info=logged.append))
+    metric.process({}, [episode.to_dict() for episode in episodes])
+    assert metric.evaluate(6) == {
+        name: value for name, value in with_masks.items() if 'IoU' not in name}
+    table = [line.split() for line in logged[0].splitlines()]
+    for name in ('mIoU', 'FB-IoU'):
+        assert ['|', name, '|', 'no', 'masks', '|', '|'] in table
+    assert f'no mask was there for the query of {missing} episodes' in logged[0]

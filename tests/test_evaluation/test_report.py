@@ -36,14 +36,15 @@ def test_settings_survive_the_file(tiny_config: Config, tmp_path: Path) -> None:
 
 def test_episode_table() -> None:
     """A row an episode by number; what a spreadsheet would trip over is quoted."""
-    def episode(number: int, scores: list[float]) -> dict:
+    def episode(number: int, scores: list[float], areas: list | None) -> dict:
         return dict(
             episode=number, query=f'a, "{number}".jpg', class_ids=[3, 1],
             supports=[['b.jpg', 'c.jpg'], ['d.jpg', 'e.jpg']], presence=[True, False],
-            scores=scores, areas=[[1, 3], [0, 0]], fb_areas=[[1, 3], [5, 7]])
+            scores=scores, areas=areas, fb_areas=None)
 
     text = episode_table(
-        [episode(1, [0.75, 0.5]), episode(0, [0.5, 0.25])], ('ant', 'bee', 'cow'))
+        [episode(1, [0.75, 0.5], [[1, 3], [0, 0]]), episode(0, [0.5, 0.25], None)],
+        ('ant', 'bee', 'cow'))
     rows = list(csv.DictReader(io.StringIO(text)))
     assert rows[1] == {
         'episode': '1', 'query': 'a, "1".jpg', 'exact': '1',
@@ -54,3 +55,6 @@ def test_episode_table() -> None:
         'present_2': '0', 'score_2': '0.5', 'intersection_2': '0', 'union_2': '0',
         'iou_2': ''}
     assert rows[0]['episode'] == '0' and rows[0]['exact'] == '0'
+    for way in (1, 2):  # no mask
+        assert [rows[0][f'{name}_{way}'] for name in ('intersection', 'union', 'iou')
+                ] == ['', '', '']
