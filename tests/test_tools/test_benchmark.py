@@ -134,9 +134,10 @@ def test_stages_give_the_gradients(benchmark: ModuleType, config: str) -> None:
         import_module(f'cost.{name}') for name in ('workload', 'profiling'))
     gradients = []
     for staged in (False, True):
-        work = workload.Workload(benchmark.Job('train', config, 48, batch=2))
+        job = benchmark.Job('train', config, 48, batch=2)
+        work = workload.Workload(job)
         data = work.model.data_preprocessor(work.batch(), True)
-        stages = profiling.Stages(work.model, 'cpu') if staged else None
+        stages = profiling.Stages(work.model, job) if staged else None
         losses = work.model(**data, mode='loss')
         if staged:
             stages.backward(losses.values())

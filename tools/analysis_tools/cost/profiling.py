@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,11 +27,11 @@ class Stages:
 
     Args:
         model: a :class:`~mmwsfs.models.FewShotSegmentor`; its methods are wrapped.
-        device: 'cpu' or 'cuda'.
+        job: whose device and clock are used.
     """
 
-    def __init__(self, model: torch.nn.Module, device: str) -> None:
-        self.device = device
+    def __init__(self, model: torch.nn.Module, job: Job) -> None:
+        self.job = job
         self.seconds: dict[str, float] = defaultdict(float)
         self._cuts: dict[str, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for owner, method, stage in (
@@ -48,7 +49,7 @@ class Stages:
         """Call, and add the time to a stage's."""
         results = []
         self.seconds[stage] += seconds(
-            lambda: results.append(function(*args)), self.device)
+            lambda: results.append(function(*args)), self.job)
         return results[0]
 
     def _timed(self, function, stage: str):
@@ -90,7 +91,7 @@ def _split(job: Job) -> dict[str, float]:
         stages.time('optimiser', work.optim_wrapper.step)
         work.optim_wrapper.zero_grad()
 
-    stages = Stages(model, job.device)
+    stages = Stages(model, job)
     run()  # warm up
     stages.seconds.clear()
     with profile(activities=_activities(job.device)) as trace:
@@ -116,7 +117,7 @@ def write_profile(job: Job, out: Path) -> None:
         job: 'train' or 'predict', of any number of episodes.
         out: a folder.
     """
-    split = _split(job)
+    split = _split(replace(job, clock='wall'))  # as the profiler's
     total = sum(split.values())
     lines = [f'{job.work}, batch of {job.batch}, {job.img_size} px', '',
              f'{"part":24}{"seconds":>10}{"share":>8}']

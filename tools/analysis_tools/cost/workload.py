@@ -38,6 +38,8 @@ class Job:
         config: a config file with a ``model`` that has a labeler.
         img_size: side of the images in pixels.
         device: 'cpu' or 'cuda'.
+        clock: 'wall', or 'cpu': the CPU time of all threads of the process, which
+            other programs on the machine change less.
         repeats: how often it is timed; 0 measures memory only.
         way, shot: of the episodes.
         batch: episodes at once.
@@ -51,6 +53,7 @@ class Job:
     config: str
     img_size: int
     device: str = 'cpu'
+    clock: str = 'wall'
     repeats: int = 5
     way: int = 1
     shot: int = 1
@@ -85,13 +88,14 @@ def synchronise(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def seconds(run: Callable[[], object], device: str) -> float:
-    """Wall-clock time of one call."""
-    synchronise(device)
-    start = time.perf_counter()
+def seconds(run: Callable[[], object], job: Job) -> float:
+    """Time of one call by the job's clock."""
+    clock = time.process_time if job.clock == 'cpu' else time.perf_counter
+    synchronise(job.device)
+    start = clock()
     run()
-    synchronise(device)
-    return time.perf_counter() - start
+    synchronise(job.device)
+    return clock() - start
 
 
 def peak_memory(device: str) -> int:
@@ -254,8 +258,9 @@ class Workload:
 def measure(job: Job) -> dict:
     """Do a job in this process.
 
-    The work runs twice first (a series does not): to warm up, and to fill the cache
-    and the optimizer's state. The reference, T, is timed in turn with the work.
+    The work runs first (a series does not) to warm up and to fill the cache, a
+    training step twice: the second one has the optimizer's state. The reference, T, is
+    timed in turn with the work.
 
     Returns:
         dict: ``seconds`` and ``reference``, lists of ``repeats`` times of the work and
@@ -265,13 +270,12 @@ def measure(job: Job) -> dict:
     imports = peak_memory(job.device)
     work = Workload(job)
     inputs = peak_memory(job.device) - imports
-    if job.work != 'series':
-        work.run()
+    for _ in range(dict(series=0, train=2).get(job.work, 1)):
         work.run()
     peak = peak_memory(job.device) - imports
     reference = work.reference()
     reference()
-    times = [(seconds(reference, job.device), seconds(work.run, job.device))
+    times = [(seconds(reference, job), seconds(work.run, job))
              for _ in range(job.repeats)]
     return dict(
         seconds=[own for _, own in times], reference=[unit for unit, _ in times],
