@@ -38,11 +38,12 @@ def naive_head(head, x):
     return x.sum(dim=(2, 3)) / (x.shape[2] * x.shape[3])
 
 
+@pytest.mark.parametrize('widths', [{}, dict(channels=(12, 6))], ids=str)
 @pytest.mark.parametrize('size', [(6, 6), (5, 8), (1, 1)])
 @torch.no_grad()
-def test_logits(size):
-    """Even and odd grids, on which the padding counts differently."""
-    head = FewShotClsHead(in_channels=16)
+def test_logits(size, widths):
+    """Even and odd grids, on which the padding counts differently; any width."""
+    head = FewShotClsHead(in_channels=16, **widths)
     x = torch.randn(3, 16, *size)
     found = head(x)
     assert found.shape == (3, 2)
@@ -50,11 +51,18 @@ def test_logits(size):
     assert found.std(dim=0).min() > 0
 
 
-def test_layers():
-    """128 -> 128 -> 64 -> 64 -> 2, all 1x1."""
-    shapes = [
-        tuple(p.shape) for p in FewShotClsHead().parameters() if p.ndim == 4]
-    assert shapes == [(128, 128, 1, 1), (64, 128, 1, 1), (64, 64, 1, 1), (2, 64, 1, 1)]
+@pytest.mark.parametrize('widths, a, b', [
+    ({}, 128, 64), (dict(channels=(32, 16)), 32, 16)])
+def test_layers(widths, a, b):
+    """128 -> 128 -> 64 -> 64 -> 2 if not told other, all 1x1; names of checkpoints."""
+    shapes = {
+        name: tuple(value.shape)
+        for name, value in FewShotClsHead(**widths).state_dict().items()}
+    assert shapes == {
+        'layers.0.weight': (a, 128, 1, 1), 'layers.0.bias': (a, ),
+        'layers.2.weight': (b, a, 1, 1), 'layers.2.bias': (b, ),
+        'layers.5.weight': (b, b, 1, 1), 'layers.5.bias': (b, ),
+        'layers.7.weight': (2, b, 1, 1), 'layers.7.bias': (2, )}
 
 
 def test_loss_is_a_tenth_of_the_negative_log_likelihood():

@@ -37,11 +37,12 @@ def naive_head(head, x, size):
     return bilinear(x, size)
 
 
+@pytest.mark.parametrize('widths', [{}, dict(channels=(12, 6))], ids=str)
 @pytest.mark.parametrize('grid, size', [((5, 5), (40, 40)), ((4, 7), (33, 50))])
 @torch.no_grad()
-def test_logits(grid, size):
-    """At the size asked for, whatever its ratio to the grid."""
-    head = FewShotSegHead(in_channels=16)
+def test_logits(grid, size, widths):
+    """At the size asked for, whatever its ratio to the grid; any width."""
+    head = FewShotSegHead(in_channels=16, **widths)
     x = torch.randn(2, 16, *grid)
     found = head(x, size)
     assert found.shape == (2, 2, *size)
@@ -49,11 +50,18 @@ def test_logits(grid, size):
     assert found.std() > 0.01
 
 
-def test_layers():
-    """128 -> 128 -> 64 -> 64 -> 2, all 3x3."""
-    shapes = [
-        tuple(p.shape) for p in FewShotSegHead().parameters() if p.ndim == 4]
-    assert shapes == [(128, 128, 3, 3), (64, 128, 3, 3), (64, 64, 3, 3), (2, 64, 3, 3)]
+@pytest.mark.parametrize('widths, a, b', [
+    ({}, 128, 64), (dict(channels=(32, 16)), 32, 16)])
+def test_layers(widths, a, b):
+    """128 -> 128 -> 64 -> 64 -> 2 if not told other, all 3x3; names of checkpoints."""
+    shapes = {
+        name: tuple(value.shape)
+        for name, value in FewShotSegHead(**widths).state_dict().items()}
+    assert shapes == {
+        'layers.0.weight': (a, 128, 3, 3), 'layers.0.bias': (a, ),
+        'layers.2.weight': (b, a, 3, 3), 'layers.2.bias': (b, ),
+        'layers.5.weight': (b, b, 3, 3), 'layers.5.bias': (b, ),
+        'layers.7.weight': (2, b, 3, 3), 'layers.7.bias': (2, )}
 
 
 def test_loss_is_the_negative_log_likelihood():

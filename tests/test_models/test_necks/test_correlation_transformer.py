@@ -1,4 +1,4 @@
-"""CorrelationTransformer against sections 3 and 4 of the method in the naive order.
+"""Both correlation transformers against sections 3, 4 and 9 in the naive order.
 
 The reference below correlates with every support token, convolves at full size and
 pools afterwards, and masks logits with -inf, in float64.
@@ -8,11 +8,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmwsfs.models.necks import CorrelationTransformer, correlation_attention
+from mmwsfs.models.necks import (
+    CorrelationTransformer,
+    EfficientCorrelationTransformer,
+    correlation_attention,
+)
 from mmwsfs.structures import ViTFeatures
 
 LAYERS, HEADS, HEAD_WIDTH = 3, 2, 5
 ATTENTION_HEADS, GROUPS = 8, 4
+
+# Class, support size and kernels that are its defaults.
+both_necks = pytest.mark.parametrize('cls, size, kernels', [
+    pytest.param(CorrelationTransformer, 12, (4, 3), id='cst'),
+    pytest.param(EfficientCorrelationTransformer, 20, (5, 4), id='emat')])
 
 
 def bilinear_matrix(size_in, size_out):
@@ -135,9 +144,9 @@ def random_features(batch, grid):
     return ViTFeatures(torch.randn(shape), unused, unused, grid)
 
 
-def random_neck(**kwargs):
+def random_neck(cls=CorrelationTransformer, **kwargs):
     """Every parameter random, norms included, so that a mix-up of two shows."""
-    neck = CorrelationTransformer(num_layers=LAYERS, num_heads=HEADS, **kwargs)
+    neck = cls(num_layers=LAYERS, num_heads=HEADS, **kwargs)
     with torch.no_grad():
         for name, parameter in neck.named_parameters():
             parameter.copy_(torch.randn(parameter.shape) * 0.4)
@@ -178,15 +187,20 @@ def seed():
     torch.manual_seed(0)
 
 
+@both_necks
 @pytest.mark.parametrize('chunk', [2**20, 2000, 1])
 @pytest.mark.parametrize(
     'mask', [mask_full, mask_partial, mask_dot, mask_empty])
 @pytest.mark.parametrize(
     'query_grid, support_grid', [((5, 5), (5, 5)), ((4, 7), (6, 3))])
-def test_equals_the_naive_order(query_grid, support_grid, mask, chunk, monkeypatch):
-    """Both token maps and the gradients of all parameters, however it is chunked."""
+def test_equals_the_naive_order(
+        query_grid, support_grid, mask, chunk, cls, size, kernels, monkeypatch):
+    """Both token maps and the gradients of all parameters, however it is chunked.
+
+    The neck leaves masked keys out, the reference fills their logits with -inf.
+    """
     monkeypatch.setitem(correlation_attention.CHUNK_ELEMENTS, 'cpu', chunk)
-    neck = random_neck(channels=(16, 32))
+    neck = random_neck(cls, channels=(16, 32))
     query, support = random_features(2, query_grid), random_features(2, support_grid)
     # The second pair of the batch keeps other keys than the first.
     masks = torch.stack([mask(40, 32), mask_partial(40, 32).flip(0)])
@@ -195,7 +209,7 @@ def test_equals_the_naive_order(query_grid, support_grid, mask, chunk, monkeypat
         for name, value in neck.named_parameters()}
 
     found = neck(query, support, masks)
-    expected = naive_neck(query, support, masks, params, size=12, kernels=(4, 3))
+    expected = naive_neck(query, support, masks, params, size, kernels)
 
     assert found[0].shape == found[1].shape == (2, 32, *query_grid)
     weights = [torch.randn(x.shape) for x in found]
@@ -210,9 +224,10 @@ def test_equals_the_naive_order(query_grid, support_grid, mask, chunk, monkeypat
         assert params[name].grad.abs().max() > 0, name
 
 
-def test_gradients_reach_features():
+@both_necks
+def test_gradients_reach_features(cls, size, kernels):
     """A backbone that is not frozen learns through the neck."""
-    neck = random_neck(channels=(16, 32))
+    neck = random_neck(cls, channels=(16, 32))
     query, support = (random_features(1, (4, 4)) for _ in range(2))
     tokens = [x.tokens.requires_grad_() for x in (query, support)]
     masks = mask_partial(20, 20)[None]
@@ -222,27 +237,37 @@ def test_gradients_reach_features():
         torch.autograd.grad(
             sum((x * w).sum() for x, w in zip(maps, weights)), tokens)
         for maps in (neck(query, support, masks),
-                     naive_neck(query, support, masks, params, 12, (4, 3))))
+                     naive_neck(query, support, masks, params, size, kernels)))
     for x, y in zip(found, expected):
         assert_close(x, y.double())
         assert y.abs().max() > 0.01
 
 
-def test_correlation_is_not_kept_for_the_backward_pass():
+@both_necks
+def test_correlation_is_not_kept_for_the_backward_pass(cls, size, kernels):
     """Memory of a step grows with its tokens, not with their product."""
-    neck = random_neck(channels=(16, 32))
+    neck = random_neck(cls, channels=(16, 32))
     query, support = random_features(1, (20, 20)), random_features(1, (12, 12))
-    largest = 0
 
-    def note(tensor):
-        nonlocal largest
-        largest = max(largest, tensor.numel())
-        return tensor
+    def kept(mask):
+        """Elements of every tensor that is kept for the backward pass."""
+        sizes = {}
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        neck(query, support, torch.ones(1, 12, 12))
+        def note(tensor):
+            sizes[tensor.data_ptr()] = tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            maps = neck(query, support, mask)
+            assert maps[0].requires_grad
+        return sizes.values()
+
     tokens = LAYERS * HEADS * HEAD_WIDTH * 400
-    assert tokens <= largest < LAYERS * HEADS * 400 * 145 / 5
+    correlation = LAYERS * HEADS * 400 * (1 + size * size)
+    everything, nothing = kept(torch.ones(1, 12, 12)), kept(torch.zeros(1, 12, 12))
+    assert tokens <= max(everything) < correlation / 5
+    # Nor is it kept in pieces: without any patch to attend to there would be none.
+    assert sum(everything) - sum(nothing) < correlation
 
 
 def test_other_kernels():
@@ -291,13 +316,17 @@ def test_half_precision_features_are_taken():
         assert torch.equal(x, y)
 
 
-def test_published_shape():
-    """Section 4: 72 -> 32 -> 128, which biases there are, and the parameter count."""
+@pytest.mark.parametrize('cls, last', [
+    (CorrelationTransformer, 128), (EfficientCorrelationTransformer, 64)])
+def test_shapes(cls, last):
+    """Section 4: 72 -> 32 -> 128, which biases there are, and the parameter count.
+
+    The second neck, 72 -> 32 -> 64, has the same layers.
+    """
     shapes = {
-        name: tuple(value.shape)
-        for name, value in CorrelationTransformer().named_parameters()}
+        name: tuple(value.shape) for name, value in cls().named_parameters()}
     expected = {}
-    for number, (channels, out) in enumerate(((72, 32), (32, 128))):
+    for number, (channels, out) in enumerate(((72, 32), (32, last))):
         half, block = out // 2, f'blocks.{number}.'
         expected[f'{block}qkv.weight'] = (3 * half, channels, 1, 1)
         expected[f'{block}qkv.bias'] = (3 * half, )
@@ -311,12 +340,12 @@ def test_published_shape():
             expected[f'{block}{norm}.weight'] = (width, )
             expected[f'{block}{norm}.bias'] = (width, )
     for first in (0, 3):
-        expected[f'project.{first}.weight'] = (128, 128, 1, 1)
+        expected[f'project.{first}.weight'] = (last, last, 1, 1)
         for name in (f'{first}.bias', f'{first + 1}.weight', f'{first + 1}.bias'):
-            expected[f'project.{name}'] = (128, )
+            expected[f'project.{name}'] = (last, )
     assert shapes == expected
     groups = {
-        module.num_groups for module in CorrelationTransformer().modules()
+        module.num_groups for module in cls().modules()
         if isinstance(module, torch.nn.GroupNorm)}
     assert groups == {4}
 

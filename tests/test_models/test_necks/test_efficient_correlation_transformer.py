@@ -1,0 +1,127 @@
+"""EMAT as configured: its size, and few-shot prediction on photographs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from torch import nn
+
+from mmwsfs.models import FewShotSegmentor
+from mmwsfs.registry import DATASETS, MODELS
+from mmwsfs.structures import ViTFeatures
+
+CONFIGS = Path(__file__).parents[3] / 'configs'
+EMAT = CONFIGS / 'wsfs/emat_dinov2-vit-s_pascal5i_1shot_pixel.py'
+SIZE = 70  # pixels: 5 x 5 patches
+
+
+def neck_and_heads(config: Config) -> tuple[nn.Module, ...]:
+    parts = ('neck', 'cls_head', 'seg_head')
+    return tuple(MODELS.build(config.model[part]) for part in parts)
+
+
+def test_four_times_fewer_parameters_than_cst():
+    """Section 9, neck and heads together."""
+    cst, emat = (
+        sum(p.numel() for part in neck_and_heads(Config.fromfile(path))
+            for p in part.parameters() if p.requires_grad)
+        for path in (CONFIGS / '_base_/models/cst_vit-s.py', EMAT))
+    assert (cst, emat) == (366_004, 70_036)
+    assert cst >= 4 * emat
+
+
+@pytest.mark.parametrize('name', [EMAT.name, EMAT.name.replace('_pixel', '')])
+@torch.no_grad()
+def test_sizes(name):
+    """700 x 700 pixels, 50 x 50 query tokens, 401 support tokens, a frozen ViT-S/14."""
+    config = Config.fromfile(EMAT.with_name(name))
+    scales = {
+        tuple(step.scale)
+        for loader in (config.train_dataloader, config.val_dataloader,
+                       config.test_dataloader)
+        for steps in (loader.dataset.pipeline[0].query,
+                      loader.dataset.pipeline[0].support)
+        for step in steps if step.type == 'Resize'}
+    assert scales == {(700, 700)}
+    with torch.device('meta'):
+        backbone = MODELS.build(config.model.backbone)
+        features = backbone.extract(torch.empty(1, 3, 700, 700))
+    assert backbone.frozen and features.grid == (50, 50)
+    neck, cls_head, seg_head = neck_and_heads(config)
+    seen = []
+    reduce = neck._reduce
+    neck._reduce = lambda *args: seen.append(args) or reduce(*args)
+    query, support = (
+        ViTFeatures(torch.randn(features.tokens.shape), *(torch.zeros(1, 0), ) * 2,
+                    features.grid) for _ in range(2))
+    mask = torch.zeros(1, 700, 700)
+    mask[:, 200:350, 200:350] = 1
+    cls_map, seg_map = neck(query, support, mask)
+    (query_tokens, support_tokens, keep), = seen
+    assert query_tokens.shape == (12, 2500, 384)
+    assert support_tokens.shape == (12, 401, 384)
+    assert 1 < keep[0].sum() < 401 / 10
+    assert cls_head(cls_map).shape == (1, 2)
+    assert seg_head(seg_map, (700, 700)).shape == (1, 2, 700, 700)
+
+
+@pytest.fixture
+def episodes(shared_data, monkeypatch):
+    """The pixel config at 70 x 70 pixels: a tiny model, 2-way 3-shot episodes."""
+    monkeypatch.setenv('MMWSFS_DATA_ROOT', str(shared_data))
+    monkeypatch.setenv('MMWSFS_SPLITS', 'pascal5i_subset')
+    monkeypatch.setenv('MMWSFS_FOLD', '1')
+    monkeypatch.setenv('MMWSFS_WAY', '2')
+    monkeypatch.setenv('MMWSFS_SHOT', '3')
+    config = Config.fromfile(EMAT)
+    dataset = config.test_dataloader.dataset
+    for steps in (dataset.pipeline[0].query, dataset.pipeline[0].support):
+        for step in steps:
+            if step.type == 'Resize':
+                step.scale = (SIZE, SIZE)
+    config.model.backbone.update(
+        arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48),
+        img_size=SIZE, init_cfg=None)
+    config.model.neck.update(num_layers=2, num_heads=3)
+    return config.model, DATASETS.build(dataset)
+
+
+@torch.no_grad()
+def test_k_shot_prediction_is_the_mean_over_shots(episodes, one_thread):
+    """Section 8: mean of the shots' probabilities, both tasks; one shot at a time."""
+    torch.manual_seed(0)
+    settings, dataset = episodes
+    model: FewShotSegmentor = MODELS.build(settings).eval()
+    for head in (model.cls_head, model.seg_head):
+        head.layers[-1].weight.mul_(300)  # untrained heads hardly tell shots apart
+    batch = pseudo_collate([dataset[0], dataset[1]])
+    data = model.data_preprocessor(batch)
+    results = model.test_step(batch)
+    assert len(results) == 2
+    for number, result in enumerate(results):
+        masks = data['data_samples'][number].support_masks
+        assert masks.shape == (2, 3, SIZE, SIZE) and masks.any()
+        query = model.backbone.extract(data['inputs']['query'][number][None])
+        size = tuple(result.seg_probs.data.shape[-2:])
+        for way in range(2):
+            presence, foreground = [], []
+            for shot in range(3):
+                support = model.backbone.extract(
+                    data['inputs']['support'][number][way, shot][None])
+                cls_map, seg_map = model.neck(
+                    query, support, masks[way, shot][None] > 0)
+                presence.append(model.cls_head(cls_map)[0].softmax(dim=0)[1])
+                logits = nn.functional.interpolate(
+                    model.seg_head(seg_map, (SIZE, SIZE)), size, mode='bilinear',
+                    align_corners=True)
+                foreground.append(logits[0].softmax(dim=0)[1])
+            torch.testing.assert_close(
+                result.presence_scores[way], sum(presence) / 3, rtol=0, atol=1e-4)
+            torch.testing.assert_close(
+                result.seg_probs.data[way], sum(foreground) / 3, rtol=0, atol=1e-3)
+            assert max(presence) - min(presence) > 0.01
+            assert foreground[0].std() > 0.01
