@@ -177,7 +177,8 @@ def to_markdown(report: dict) -> str:
         f"`{Path(settings['config']).name}`, {settings['img_size']} px, float32, "
         f"{settings['clock']} clock, medians of {settings['repeats']}. "
         f"T = {unit['seconds']:.3g} s (from {unit['range'][0]:.3g} to "
-        f"{unit['range'][1]:.3g} s over all rows). Masks of supports cover {settings['object_share']:.0%} of the image, typical of "
+        f"{unit['range'][1]:.3g} s over all rows). Masks of supports "
+        f"cover {settings['object_share']:.0%} of the image, typical of "
         'pseudo-masks, unless a row says full mask.', '',
         '| work | measured | range | support tokens kept | published | target |',
         '| --- | --- | --- | --- | --- | --- |']
