@@ -238,15 +238,19 @@ class FewShotSegmentor(BaseSegmentor):
             (B, N, K, 2, H, W).
         """
         size = tuple(masks.shape[-2:])
-        index = torch.arange(len(masks), device=masks.device).view(len(query), -1)
         cls_logits, seg_logits = [], []
-        # Batches of one support a query, so that memory does not grow with N and K.
-        for column in index.unbind(1):
-            cls_map, seg_map = self.neck(query, support[column], masks[column])
+        # Pair by pair: memory does not grow with N and K, and what is predicted for an
+        # episode does not depend, to the last bit, on the others in its batch.
+        for number in range(len(masks)):
+            row = number * len(query) // len(masks)
+            pair = slice(number, number + 1)
+            cls_map, seg_map = self.neck(
+                query[row:row + 1], support[pair], masks[pair])
             cls_logits.append(self.cls_head(cls_map))
             seg_logits.append(self.seg_head(seg_map, size))
-        return (torch.stack(cls_logits, 1).unflatten(1, way_shot),
-                torch.stack(seg_logits, 1).unflatten(1, way_shot))
+        shape = (len(query), *way_shot)
+        return (torch.cat(cls_logits).unflatten(0, shape),
+                torch.cat(seg_logits).unflatten(0, shape))
 
     def _logits_and_masks(
             self, inputs: dict[str, Tensor],
