@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -351,3 +352,25 @@ def test_unreadable_image(
         path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(RuntimeError, match=r"image '.*/images/bee/\d\.\w+'"):
         build(pipeline=make_pipeline())[0]
+
+
+def test_unread_until_asked_for(
+        root: Path, build: Build, make_pipeline: Callable[..., list[dict]]) -> None:
+    """A model that caches features gets the same episodes; errors name the file."""
+    settings = dict(
+        novel=['bee', 'ant'], with_masks=True, pipeline=folder_pipeline(make_pipeline))
+    eager, lazy = build(**settings), build(**settings)
+    assert lazy.read_lazily()
+    for number in range(len(eager)):
+        one, two = eager[number], lazy[number]
+        assert two['inputs']['query'].read().equal(one['inputs']['query'])
+        masks = [item['data_samples'].gt_sem_seg.data for item in (one, two)]
+        assert masks[0].equal(masks[1])
+    assert len(lazy.lazy_images()) == len(eager.data_list)
+    path = Path(lazy[0]['data_samples'].query_path)
+    path.write_bytes(path.read_bytes()[:-60])  # cut off: its head is in order
+    with pytest.raises(RuntimeError, match=re.escape(f"image '{path}'")):
+        lazy[0]['inputs']['query'].read()
+    path.write_bytes(b'no image')
+    with pytest.raises(RuntimeError, match=re.escape(f"episode 0, image '{path}'")):
+        lazy[0]
