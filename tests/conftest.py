@@ -26,6 +26,15 @@ def default_scope() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def trusting_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tools forbid their process to unpickle; tests show that without it a file acts.
+
+    The tools of one test run in the process of the next.
+    """
+    monkeypatch.delenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', raising=False)
+
+
 @pytest.fixture(scope='session')
 def shared_data() -> Path:
     """Real images and the published lists; see the folder's design notes."""
