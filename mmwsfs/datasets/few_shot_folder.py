@@ -61,7 +61,7 @@ class FewShotFolderDataset(FewShotDataset):
                  **kwargs) -> None:
         self.novel = [novel] if isinstance(novel, str) else list(novel)
         self.tags = tags
-        self.img_suffixes = tuple(img_suffixes)
+        self.img_suffixes = tuple(map(str.lower, img_suffixes))
         super().__init__(
             data_prefix=dict(
                 dict(img_path='images', seg_map_path='masks'), **data_prefix),

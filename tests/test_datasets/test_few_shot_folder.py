@@ -342,7 +342,7 @@ def test_masks_taken_for_images(fss1000: Path, build: Build) -> None:
         build(**settings)
     with pytest.raises(ValueError, match="'.png' out of img_suffixes"):
         build(**settings, img_suffixes=['.png'])
-    assert len(build(**settings, img_suffixes=['.jpg'])) == 3
+    assert len(build(**settings, img_suffixes=['.JPG'])) == 3
 
 
 def test_unreadable_image(
