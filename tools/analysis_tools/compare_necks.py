@@ -58,10 +58,9 @@ class Pair:
                 unused, unused, (grid, grid)) for _ in range(2))
         size = grid * backbone.patch_size
         side = round(size * object_share**0.5)
-        rest = size - side
+        start = (size - side) // 2
         self.mask = torch.zeros(1, size, size, dtype=torch.bool)
-        self.mask[:, rest // 2:size - (rest - rest // 2),
-                  rest // 2:size - (rest - rest // 2)] = True
+        self.mask[:, start:start + side, start:start + side] = True
         self.presence = torch.tensor([True])
 
     @property
