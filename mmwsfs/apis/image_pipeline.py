@@ -11,12 +11,12 @@ from mmcv.transforms import Compose
 from mmengine import fileio
 from torch import Tensor
 
+from mmwsfs.datasets.transforms.lazy_loader import LABEL_LOADERS, to_tensor
 from mmwsfs.registry import TRANSFORMS
 from mmwsfs.structures import VOID
 
 # A file, or an array in memory.
 Image = Union[str, Path, np.ndarray]
-_LOAD_MASK = ('LoadLabelMap', 'LoadCocoLabelMap')
 
 
 class PreparedImage(NamedTuple):
@@ -52,9 +52,10 @@ class ImagePipeline:
     """
 
     def __init__(self, pipeline: Sequence[dict], role: str) -> None:
+        labels = [loader.__name__ for loader in LABEL_LOADERS]
         transforms = [
             transform for step in pipeline if self._name(step) == 'EpisodeTransform'
-            for transform in step[role] if self._name(transform) not in _LOAD_MASK]
+            for transform in step[role] if self._name(transform) not in labels]
         if not transforms or self._name(transforms[0]) != 'LoadImageFromFile':
             raise ValueError(
                 'test_dataloader.dataset.pipeline must have an EpisodeTransform whose '
@@ -90,7 +91,7 @@ class ImagePipeline:
         results = self.transforms(results)
         return PreparedImage(
             results['img_path'], original,
-            torch.from_numpy(np.ascontiguousarray(results['img'].transpose(2, 0, 1))),
+            to_tensor(results['img']),
             None if mask is None else torch.from_numpy(results['gt_seg_map'] > 0))
 
     def _load_image(self, image: Image) -> dict:

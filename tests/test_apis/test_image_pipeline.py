@@ -57,7 +57,8 @@ def test_equals_the_dataset(tiny_dataset, make_pipeline, build) -> None:
                 assert torch.equal(found.mask, sample.support_masks[way, shot] == 1)
 
 
-@pytest.mark.parametrize('load', ['LoadLabelMap', 'LoadCocoLabelMap'])
+@pytest.mark.parametrize(
+    'load', ['LoadLabelMap', 'LoadCocoLabelMap', 'LoadObjectMask'])
 def test_transforms_that_load_masks_are_left_out(
         make_pipeline, image: Path, load: str) -> None:
     """An image of one's own has no annotations."""

@@ -20,7 +20,8 @@ from .load_object_mask import LoadObjectMask
 
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # of EXIF: width and height swapped
 _PNG_EXIF = (b'eXIf', b'exif', b'xmp')  # one of these is in a PNG with EXIF
-_LABEL_LOADERS = (LoadCocoLabelMap, LoadLabelMap, LoadObjectMask)
+# The transforms that load labels and leave pixels as they are.
+LABEL_LOADERS = (LoadCocoLabelMap, LoadLabelMap, LoadObjectMask)
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
@@ -81,7 +82,7 @@ class LazyLoader:
     def supported(self) -> bool:
         """Whether the pixels are the same every time, and of a size known before."""
         return all(
-            isinstance(t, _LABEL_LOADERS)
+            isinstance(t, LABEL_LOADERS)
             or (type(t) is LoadImageFromFile and t.color_type == 'color'
                 and t.imdecode_backend in ('cv2', 'pillow'))  # both turn by EXIF
             or (isinstance(t, Resize) and t.scale and not t.keep_ratio)
