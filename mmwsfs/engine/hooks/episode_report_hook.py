@@ -9,7 +9,6 @@ import mmseg
 import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmwsfs.evaluation import FewShotMetric, bootstrap
@@ -17,6 +16,8 @@ from mmwsfs.evaluation.report import episode_table, settings_digest
 from mmwsfs.registry import HOOKS
 from mmwsfs.utils.files import file_sha256, write_whole
 from mmwsfs.version import __version__
+
+from .bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -71,9 +72,7 @@ class EpisodeReportHook(Hook):
             f"'{folder}/episodes.json'")
 
     def _report(self, runner: Runner, metric: FewShotMetric) -> dict:
-        model, meta = runner.model, metric.dataset_meta
-        if is_model_wrapper(model):
-            model = model.module
+        meta = metric.dataset_meta
         dataset = runner.test_dataloader.dataset
         settings = dict(runner.cfg.test_dataloader.dataset)
         settings.pop('pipeline', None)
@@ -86,7 +85,7 @@ class EpisodeReportHook(Hook):
                 seed=bootstrap.SEED),
             void=metric.void,
             protocol=metric.protocol,
-            supervision=getattr(model, 'supervision', None),
+            supervision=getattr(bare_model(runner), 'supervision', None),
             dataset=dict(
                 type=type(dataset).__name__,
                 fold=meta.get('fold'),

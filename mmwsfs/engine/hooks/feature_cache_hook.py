@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from mmengine.dist import barrier, get_dist_info
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import IterBasedTrainLoop, Runner, autocast
 from rich.progress import track
 from torch import Tensor, nn
@@ -17,6 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmwsfs.registry import HOOKS
 from mmwsfs.structures import LazyImage, LazyImages, ViTFeatures
+
+from .bare_model import bare_model
 
 
 class _Pixels(Dataset):
@@ -64,8 +65,7 @@ class FeatureCacheHook(Hook):
     def _start(self, runner: Runner, loader: DataLoader,
                precision: AbstractContextManager) -> bool:
         """Whether features are cached from now on; ``precision`` is the run's."""
-        model = runner.model.module if is_model_wrapper(
-            runner.model) else runner.model
+        model = bare_model(runner)
         cache = getattr(model, 'cache', None)
         if cache is None:
             return False

@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmwsfs.registry import HOOKS
 from mmwsfs.structures import LazyImage
 from mmwsfs.visualization.episode_visualizer import row
+
+from .bare_model import bare_model
 
 
 @HOOKS.register_module()
@@ -37,13 +38,13 @@ class PseudoLabelHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Set the model's supervision to 'image'."""
-        self._model(runner).supervision = 'image'
+        bare_model(runner).supervision = 'image'
 
     def before_train_iter(self, runner: Runner, batch_idx: int,
                           data_batch: dict | None = None) -> None:
         """Note the labeler's masks of this step: the supports', then the queries'."""
         self._masks.clear()
-        self._handle = self._model(runner).labeler.register_forward_hook(
+        self._handle = bare_model(runner).labeler.register_forward_hook(
             lambda module, args, masks: self._masks.append(masks))
 
     def after_train_iter(self, runner: Runner, batch_idx: int,
@@ -62,10 +63,6 @@ class PseudoLabelHook(Hook):
         if is_main_process() and self._saved < self.num_pictures:
             query_masks &= presence[:, None, None]
             self._save_pictures(runner, data_batch, support_masks, query_masks)
-
-    @staticmethod
-    def _model(runner: Runner) -> nn.Module:
-        return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
     def _save_pictures(self, runner: Runner, data_batch: dict,
                        support_masks: np.ndarray, query_masks: np.ndarray) -> None:
