@@ -379,10 +379,11 @@ class FewShotDataset(BaseDataset):
         """The images of all episodes (in training: of all entries), each once."""
         self.full_init()
         transform = self._episode_transform()
+        paths = [self.image_info(name)['img_path'] for name in self._users()]
         images = (
-            loader.image(self.image_info(name)['img_path'])
+            loader.image(path)
             for loader in (transform.lazy_query, transform.lazy_support)
-            for name in self._users())
+            for path in paths)
         return list({image.key: image for image in images}.values())
 
     def _episode_transform(self) -> EpisodeTransform | None:

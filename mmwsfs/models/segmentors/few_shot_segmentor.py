@@ -140,9 +140,9 @@ class FewShotSegmentor(BaseSegmentor):
             if self.cache is None:
                 return self.extract_feat(images.load())
             return self.cache.extract(images, device, self.extract_feat)
-        if not self.backbone.frozen:
-            return self.backbone.extract(images)
         at_once = IMAGES_AT_ONCE.get(images.device.type, len(images))
+        if not self.backbone.frozen or len(images) <= at_once:
+            return self.backbone.extract(images)
         return ViTFeatures.cat([
             self.backbone.extract(part) for part in images.split(at_once)])
 
@@ -156,7 +156,10 @@ class FewShotSegmentor(BaseSegmentor):
         else:
             images = torch.cat([queries, supports.flatten(0, 2)])
             first, index = unique_images(images)
-            features = self.extract_feat(images[first])[index]
+            if len(first) == len(images):
+                features = self.extract_feat(images)
+            else:
+                features = self.extract_feat(images[first])[index]
         return features[:len(queries)], features[len(queries):]
 
     def support_masks(self, support: ViTFeatures, size: tuple[int, int],
