@@ -19,7 +19,7 @@ def give_freed_memory_back() -> None:
     ctypes.CDLL(None).mallopt(mmap_threshold, 65536)
 
 
-def _resident(name: str) -> int:
+def resident_bytes(name: str) -> int:
     """VmRSS, or VmHWM for its peak, of this process in bytes."""
     for line in Path('/proc/self/status').read_text().splitlines():
         if line.startswith(f'{name}:'):
@@ -34,7 +34,7 @@ def peak_growth(run: Callable[[], object]) -> int:
     caches) counts too, unless it ran before, on something small.
     """
     gc.collect()
-    before = _resident('VmRSS')
+    before = resident_bytes('VmRSS')
     Path('/proc/self/clear_refs').write_text('5')  # VmHWM starts anew
     run()
-    return _resident('VmHWM') - before
+    return resident_bytes('VmHWM') - before

@@ -9,8 +9,6 @@ device. --peak also runs each backbone, with made weights, on one image on the C
 from __future__ import annotations
 
 import argparse
-import ctypes
-import gc
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from mmengine.registry import init_default_scope
 
 from mmwsfs.models.backbones import DINOVisionTransformer
 from mmwsfs.registry import MODELS
+from mmwsfs.utils.peak_memory import give_freed_memory_back, peak_growth
 
 COLUMNS = ('config', 'width x blocks, heads', 'patch', 'registers', 'parameters',
            'input', 'patch tokens', 'bytes of features')
@@ -96,24 +95,13 @@ def measure(config: Path) -> Row:
         feature_bytes=features.map(lambda tensor: tensor.half()).nbytes)
 
 
-def _resident(name: str) -> int:
-    """VmRSS, or VmHWM for its peak, of this process in bytes."""
-    for line in Path('/proc/self/status').read_text().splitlines():
-        if line.startswith(f'{name}:'):
-            return 1024 * int(line.split()[1])
-    raise RuntimeError(f'/proc/self/status has no {name}')
-
-
 @torch.no_grad()
 def measure_peak(config: Path) -> int:
     """Bytes that ``extract`` of one image needs beside the weights, in float32.
 
-    On the CPU, under Linux with glibc: how far the process grows. Its allocator is
-    told to give freed memory back at once, or it would grow by chance.
+    On the CPU, under Linux with glibc: how far the process grows.
     """
-    gc.collect()  # a backbone refers to itself: the last one may still be there
-    mmap_threshold = -3  # malloc.h
-    ctypes.CDLL(None).mallopt(mmap_threshold, 65536)
+    give_freed_memory_back()
     backbone, image = on_meta(config)
     backbone.to_empty(device='cpu')
     for parameter in backbone.parameters():
@@ -121,10 +109,7 @@ def measure_peak(config: Path) -> int:
     image = torch.ones(image.shape)
     patch = backbone.patch_size
     backbone.extract(image[..., :patch, :patch])  # libraries load their code
-    before = _resident('VmRSS')
-    Path('/proc/self/clear_refs').write_text('5')  # VmHWM starts anew
-    backbone.extract(image)
-    return _resident('VmHWM') - before
+    return peak_growth(lambda: backbone.extract(image))
 
 
 def main() -> None:

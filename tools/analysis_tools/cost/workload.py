@@ -22,6 +22,7 @@ from mmwsfs.models import FeatureCache
 from mmwsfs.models.necks.correlation_transformer import kept_keys
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import FewShotDataSample, LazyImage
+from mmwsfs.utils.peak_memory import resident_bytes
 
 WORKS = ('predict', 'train', 'neck', 'extract', 'series')
 
@@ -106,11 +107,8 @@ def peak_memory(device: str) -> int:
     """
     if device == 'cuda':
         return torch.cuda.max_memory_allocated()
-    status = Path('/proc/self/status')
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith('VmHWM:'):
-                return 1024 * int(line.split()[1])
+    if Path('/proc/self/status').exists():
+        return resident_bytes('VmHWM')
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # macOS: bytes
 
 
