@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from mmwsfs.utils.files import write_whole
 from mmwsfs.visualization import EpisodeVisualizer
 from mmwsfs.visualization.episode_visualizer import WAY_COLOURS
 
@@ -69,8 +70,8 @@ class PredictionWriter:
     def close(self) -> None:
         """Write ``predictions.json``."""
         content = dict(classes=self.names, predictions=[*self._entries.values()])
-        (self.out_dir / 'predictions.json').write_text(
-            json.dumps(content, indent=2) + '\n')
+        write_whole(
+            self.out_dir / 'predictions.json', json.dumps(content, indent=2) + '\n')
 
     def _file_name(self, path: str | None) -> str:
         """The image's with the suffix .png; numbered where another one has it."""

@@ -58,6 +58,8 @@ class FewShotDataset(BaseDataset):
 
     #: How the query of test episode j is drawn, for the reader of an episode file.
     QUERY_RULE = 'entry j modulo the list'
+    #: Of the folds of a benchmark the one held out, None for other data.
+    fold: int | None = None
 
     def __init__(self,
                  *,
@@ -136,7 +138,7 @@ class FewShotDataset(BaseDataset):
             self.images_of[entry['class_id']].append(entry['name'])
         self.labels_of = self._labels()
         self._metainfo.update(
-            class_ids=self.class_ids, fold=getattr(self, 'fold', None), way=self.way,
+            class_ids=self.class_ids, fold=self.fold, way=self.way,
             shot=self.shot, protocol=self.protocol)
         self._replayed = None
         if self.episodes is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
+
+from .files import file_sha256
 
 
 class Inert:
@@ -105,7 +106,7 @@ def write_checkpoint(checkpoint: dict, path: Path, with_hash: bool = False) -> P
         with temporary.open('wb') as file:
             torch.save(checkpoint, file)
         if with_hash:
-            digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+            digest = file_sha256(temporary)
             path = path.with_name(f"{path.name.removesuffix('.pth')}-{digest[:8]}.pth")
         os.replace(temporary, path)
     finally:
