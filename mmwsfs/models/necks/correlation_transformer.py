@@ -170,17 +170,25 @@ class CorrelationTransformer(BaseModule):
                 nn.GroupNorm(4, in_channels), nn.ReLU())))
 
     def _split_heads(self, tokens: Tensor) -> Tensor:
-        """(L, T, C) -> (H * L, T, D), L2-normalised per head."""
+        """(L, T, C) -> (H * L, T, D), L2-normalised per head, single precision."""
         heads = tokens.unflatten(-1, (self.num_heads, -1)).permute(2, 0, 1, 3)
-        return F.normalize(heads.flatten(0, 1), dim=-1)
+        # Reordered and made single in one go, then divided where they are.
+        heads = heads.new_empty(heads.shape, dtype=torch.float).copy_(heads)
+        out = None if heads.requires_grad else heads
+        return F.normalize(heads, dim=-1, out=out).flatten(0, 1)
 
     def _resize_support(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Patches to s x s (bilinear), CLS first: (L, 1 + hw, C) -> (L, 1 + s*s, C)."""
-        patches = F.interpolate(
-            tokens[:, 1:].transpose(1, 2).unflatten(-1, grid),
-            (self.support_size, self.support_size), mode='bilinear',
-            align_corners=True)
-        return torch.cat([tokens[:, :1], patches.flatten(2).transpose(1, 2)], dim=1)
+        """Patches to s x s (bilinear), CLS first: (L, 1 + hw, C) -> (L, 1 + s*s, C).
+
+        Block by block: whose patches can be resized as they lie in memory.
+        """
+        patches = torch.cat([
+            F.interpolate(
+                layer[None].float().transpose(1, 2).unflatten(-1, grid),
+                (self.support_size, self.support_size), mode='bilinear',
+                align_corners=True) for layer in tokens[:, 1:]])
+        return torch.cat(
+            [tokens[:, :1].float(), patches.flatten(2).transpose(1, 2)], dim=1)
 
     def _reduce(self, query: Tensor, support: Tensor,
                 keeps: Sequence[Tensor]) -> Tensor:
@@ -190,14 +198,13 @@ class CorrelationTransformer(BaseModule):
         with the pooled *normalised* support.
 
         Args:
-            query: (L, hw, C), patches.
+            query: (H * L, hw, D), normalised patches.
             support: (L, 1 + s*s, C), CLS and patches.
             keeps: of every block, which of its support tokens may be attended to.
 
         Returns:
             Tensor: (1, channels[-1], hw, 2).
         """
-        query = self._split_heads(query)
         support = self._split_heads(support).transpose(-1, -2)
         first, *others = self.blocks
         pooled = (query @ pool_support(support, first.kernel)).unsqueeze(0)
@@ -215,20 +222,24 @@ class CorrelationTransformer(BaseModule):
         correlation is as much as memory should hold at once.
 
         Args:
-            query, support: features of B images each.
-            support_mask: (B, H, W), 0 outside the support object.
+            query: features of B images.
+            support: features of B * M images, the M supports of each query in a row.
+            support_mask: (B * M, H, W), 0 outside the support object.
 
         Returns:
             tuple[Tensor, Tensor]: classification and segmentation token maps,
-            (B, channels[-1], h, w) each, over the query's grid.
+            (B * M, channels[-1], h, w) each, over the query's grid.
         """
         sides = [self.support_size]
         for block in self.blocks[:-1]:
             sides.append(sides[-1] // block.kernel)
-        keeps = zip(*(kept_keys(support_mask, side) for side in sides))
-        maps = torch.cat([
-            self._reduce(q[:, 1:].float(),
-                         self._resize_support(s.float(), support.grid), keep)
-            for q, s, keep in zip(query.tokens, support.tokens, keeps)])
-        maps = maps.unflatten(2, query.grid)
+        keeps = list(zip(*(kept_keys(support_mask, side) for side in sides)))
+        per_query = len(support) // len(query)
+        maps = []
+        for number, keep in enumerate(keeps):
+            if number % per_query == 0:
+                patches = self._split_heads(query.tokens[number // per_query, :, 1:])
+            tokens = self._resize_support(support.tokens[number], support.grid)
+            maps.append(self._reduce(patches, tokens, keep))
+        maps = torch.cat(maps).unflatten(2, query.grid)
         return maps[..., 0], maps[..., 1]

@@ -242,15 +242,16 @@ class FewShotSegmentor(BaseSegmentor):
         """
         size = tuple(masks.shape[-2:])
         cls_logits, seg_logits = [], []
-        # Pair by pair: memory does not grow with N and K, and what is predicted for an
-        # episode does not depend, to the last bit, on the others in its batch.
-        for number in range(len(masks)):
-            row = number * len(query) // len(masks)
-            pair = slice(number, number + 1)
-            cls_map, seg_map = self.neck(
-                query[row:row + 1], support[pair], masks[pair])
-            cls_logits.append(self.cls_head(cls_map))
-            seg_logits.append(self.seg_head(seg_map, size))
+        pairs = len(masks) // len(query)
+        for row in range(len(query)):
+            own = slice(row * pairs, (row + 1) * pairs)
+            cls_maps, seg_maps = self.neck(
+                query[row:row + 1], support[own], masks[own])
+            # Pair by pair: memory grows little with N and K, and what is predicted for
+            # an episode does not depend, to the last bit, on the others in its batch.
+            for cls_map, seg_map in zip(cls_maps.split(1), seg_maps.split(1)):
+                cls_logits.append(self.cls_head(cls_map))
+                seg_logits.append(self.seg_head(seg_map, size))
         shape = (len(query), *way_shot)
         return (torch.cat(cls_logits).unflatten(0, shape),
                 torch.cat(seg_logits).unflatten(0, shape))
