@@ -8,7 +8,7 @@ does not grow with the product, and what is made stays in the processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +51,7 @@ class _CorrelationAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, attending: Tensor, query: Tensor, support: Tensor, weight: Tensor,
-                bias: Tensor) -> Tensor:
+                bias: Tensor, make_query: Callable[[], Tensor] | None) -> Tensor:
         heads = attending.shape[1]
         parts = []
         for chunk in _CorrelationAttention._chunks(query, support):
@@ -63,13 +63,17 @@ class _CorrelationAttention(torch.autograd.Function):
             parts.append(
                 F.scaled_dot_product_attention(attending[chunk], k, v, scale=1.))
         out = torch.cat(parts)
-        ctx.save_for_backward(attending, query, support, weight, bias, out)
+        ctx.make_query = make_query
+        ctx.save_for_backward(
+            attending, None if make_query else query, support, weight, bias, out)
         return out
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         attending, query, support, weight, bias, out = ctx.saved_tensors
+        if ctx.make_query:
+            query = ctx.make_query()
         _, heads, tokens, width = attending.shape
         wants_query, wants_support = ctx.needs_input_grad[1:3]
         grad_attending = torch.empty_like(attending)
@@ -100,11 +104,12 @@ class _CorrelationAttention(torch.autograd.Function):
                     grad_query[:, chunk] = grad_correlation @ support.transpose(1, 2)
                 if wants_support:
                     grad_support += query[:, chunk].transpose(1, 2) @ grad_correlation
-        return grad_attending, grad_query, grad_support, grad_weight, grad_bias
+        return grad_attending, grad_query, grad_support, grad_weight, grad_bias, None
 
 
 def correlation_attention(attending: Tensor, query: Tensor, support: Tensor,
-                          weight: Tensor, bias: Tensor) -> Tensor:
+                          weight: Tensor, bias: Tensor,
+                          make_query: Callable[[], Tensor] | None = None) -> Tensor:
     """Unscaled softmax attention to keys and values made from a correlation.
 
     The correlation is c = query @ support, keys and values are weight @ c + bias, over
@@ -116,10 +121,12 @@ def correlation_attention(attending: Tensor, query: Tensor, support: Tensor,
         support: (C, d, S), normalised support tokens.
         weight: (2 * H * D, C), keys' rows first, each (head, width).
         bias: (2 * H * D,).
+        make_query: makes ``query``, which then gets no gradient, again in the backward
+            pass; without it ``query`` is kept.
 
     Returns:
         Tensor: (P, H, T, D).
     """
     with torch.autocast(query.device.type, enabled=False):
         return _CorrelationAttention.apply(*(
-            x.float() for x in (attending, query, support, weight, bias)))
+            x.float() for x in (attending, query, support, weight, bias)), make_query)

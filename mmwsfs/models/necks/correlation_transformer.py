@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -89,8 +90,8 @@ class CorrelationBlock(nn.Module):
         # Contiguous: fused attention asks for it.
         return q[0].unflatten(0, (self.num_heads, -1)).permute(2, 0, 3, 1).contiguous()
 
-    def attend_product(self, pooled: Tensor, query: Tensor,
-                       support: Tensor) -> Tensor:
+    def attend_product(self, pooled: Tensor, query: Tensor, support: Tensor,
+                       make_query: Callable[[], Tensor] | None) -> Tensor:
         """Attention to the product of ``query``, (C, P, d), and ``support``, (C, d, S).
 
         Returns:
@@ -98,7 +99,8 @@ class CorrelationBlock(nn.Module):
         """
         out = correlation_attention(
             self._attending(pooled), query, support,
-            self.qkv.weight[self.hidden:].flatten(1), self.qkv.bias[self.hidden:])
+            self.qkv.weight[self.hidden:].flatten(1), self.qkv.bias[self.hidden:],
+            make_query)
         return out.permute(1, 3, 0, 2).flatten(0, 1).unsqueeze(0)
 
     def attend(self, pooled: Tensor, full: Tensor) -> Tensor:
@@ -190,8 +192,8 @@ class CorrelationTransformer(BaseModule):
         return torch.cat(
             [tokens[:, :1].float(), patches.flatten(2).transpose(1, 2)], dim=1)
 
-    def _reduce(self, query: Tensor, support: Tensor,
-                keeps: Sequence[Tensor]) -> Tensor:
+    def _reduce(self, query: Tensor, support: Tensor, keeps: Sequence[Tensor],
+                make_query: Callable[[], Tensor] | None) -> Tensor:
         """One pair through the blocks.
 
         Only the kept support tokens are correlated. The pooled correlation is that
@@ -201,6 +203,7 @@ class CorrelationTransformer(BaseModule):
             query: (H * L, hw, D), normalised patches.
             support: (L, 1 + s*s, C), CLS and patches.
             keeps: of every block, which of its support tokens may be attended to.
+            make_query: makes ``query`` again in the backward pass, if it is not kept.
 
         Returns:
             Tensor: (1, channels[-1], hw, 2).
@@ -208,12 +211,24 @@ class CorrelationTransformer(BaseModule):
         support = self._split_heads(support).transpose(-1, -2)
         first, *others = self.blocks
         pooled = (query @ pool_support(support, first.kernel)).unsqueeze(0)
-        x = first(
-            pooled, first.attend_product(pooled, query, support[..., keeps[0]]))
+        x = first(pooled, first.attend_product(
+            pooled, query, support[..., keeps[0]], make_query))
         for block, keep in zip(others, keeps[1:]):
             pooled = pool_support(x, block.kernel)
             x = block(pooled, block.attend(pooled, x[..., keep]))
         return self.project(x)
+
+    def _reduce_query(self, tokens: Tensor, support: ViTFeatures,
+                      keeps: Sequence[Sequence[Tensor]]) -> list[Tensor]:
+        """One query, patches (L, hw, C), with each of its supports."""
+        query = self._split_heads(tokens)
+        # The tokens of a frozen backbone live as long as their batch does.
+        make_query = (
+            None if tokens.requires_grad else partial(self._split_heads, tokens))
+        return [
+            self._reduce(
+                query, self._resize_support(own, support.grid), keep, make_query)
+            for own, keep in zip(support.tokens, keeps)]
 
     def forward(self, query: ViTFeatures, support: ViTFeatures,
                 support_mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -234,12 +249,10 @@ class CorrelationTransformer(BaseModule):
         for block in self.blocks[:-1]:
             sides.append(sides[-1] // block.kernel)
         keeps = list(zip(*(kept_keys(support_mask, side) for side in sides)))
-        per_query = len(support) // len(query)
-        maps = []
-        for number, keep in enumerate(keeps):
-            if number % per_query == 0:
-                patches = self._split_heads(query.tokens[number // per_query, :, 1:])
-            tokens = self._resize_support(support.tokens[number], support.grid)
-            maps.append(self._reduce(patches, tokens, keep))
-        maps = torch.cat(maps).unflatten(2, query.grid)
+        own = len(support) // len(query)
+        maps = torch.cat([
+            pair for row in range(len(query)) for pair in self._reduce_query(
+                query.tokens[row, :, 1:],
+                support[row * own:(row + 1) * own], keeps[row * own:])])
+        maps = maps.unflatten(2, query.grid)
         return maps[..., 0], maps[..., 1]

@@ -143,8 +143,14 @@ class FewShotSegmentor(BaseSegmentor):
         at_once = IMAGES_AT_ONCE.get(images.device.type, len(images))
         if not self.backbone.frozen or len(images) <= at_once:
             return self.backbone.extract(images)
-        return ViTFeatures.cat([
-            self.backbone.extract(part) for part in images.split(at_once)])
+        features = None
+        for start in range(0, len(images), at_once):
+            part = self.backbone.extract(images[start:start + at_once])
+            if features is None:  # filled in place: joining would hold all twice
+                features = part.map(
+                    lambda tensor: tensor.new_empty(len(images), *tensor.shape[1:]))
+            features[start:start + at_once] = part
+        return features
 
     def extract_episodes(
             self, inputs: dict[str, Tensor]) -> tuple[ViTFeatures, ViTFeatures]:

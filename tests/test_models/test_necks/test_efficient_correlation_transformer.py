@@ -61,7 +61,7 @@ def test_sizes(name):
     mask = torch.zeros(1, 700, 700)
     mask[:, 200:350, 200:350] = 1
     cls_map, seg_map = neck(query, support, mask)
-    (query_tokens, support_tokens, keep), = seen
+    (query_tokens, support_tokens, keep, _), = seen
     assert query_tokens.shape == (72, 2500, 64)
     assert support_tokens.shape == (12, 401, 384)
     assert 1 < keep[0].sum() < 401 / 10
