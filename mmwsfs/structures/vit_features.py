@@ -37,11 +37,6 @@ class ViTFeatures:
         """Select images: ``index`` is anything that keeps the batch axis."""
         return self.map(lambda tensor: tensor[index])
 
-    def __setitem__(self, index, other: ViTFeatures) -> None:
-        """Write the features of other images, of the same grid, over selected ones."""
-        for name in ('tokens', 'queries', 'keys'):
-            getattr(self, name)[index] = getattr(other, name)
-
     def __len__(self) -> int:
         return len(self.tokens)
 

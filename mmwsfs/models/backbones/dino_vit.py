@@ -13,6 +13,9 @@ from mmwsfs.utils.state_dict import check_state_dict
 
 from .dino_checkpoint import read_state_dict, to_mmpretrain_names
 
+# How many images a frozen backbone takes at once.
+IMAGES_AT_ONCE = {'cpu': 1, 'cuda': 16}
+
 
 @MODELS.register_module()
 class DINOVisionTransformer(VisionTransformer):
@@ -158,6 +161,8 @@ class DINOVisionTransformer(VisionTransformer):
     def extract(self, images: Tensor) -> ViTFeatures:
         """Everything the few-shot model needs of B images, in one pass.
 
+        A frozen backbone takes some images at a time.
+
         Args:
             images: (B, 3, H, W), normalised; H and W multiples of ``patch_size``.
 
@@ -168,23 +173,32 @@ class DINOVisionTransformer(VisionTransformer):
             ValueError: the image size is no multiple of the patch size.
         """
         self._check_images(images)
+        at_once = len(images)
+        if self.frozen:  # more is no faster, and takes memory
+            at_once = IMAGES_AT_ONCE.get(images.device.type, at_once)
+        tokens = qk = None
         last_qkv = []
         handle = self.layers[-1].attn.qkv.register_forward_hook(
             lambda module, args, output: last_qkv.append(output))
         try:
             with torch.set_grad_enabled(
                     torch.is_grad_enabled() and not self.frozen):
-                tokens = None
-                for index, x in enumerate(self._blocks(images)):
-                    if tokens is None:  # filled in place: stacking would hold all twice
-                        tokens = x.new_empty(len(x), self.num_layers, *x.shape[1:])
-                    tokens[:, index] = self.ln1(x)
+                for start in range(0, len(images), at_once):
+                    part = slice(start, start + at_once)
+                    for index, x in enumerate(self._blocks(images[part])):
+                        if tokens is None:  # filled in place: joining holds all twice
+                            tokens = x.new_empty(
+                                len(images), self.num_layers, *x.shape[1:])
+                        tokens[part, index] = self.ln1(x)
+                    last = self._without_registers(last_qkv.pop()).unflatten(
+                        -1, (3, self.num_heads, -1))[:, :, :2].permute(2, 0, 3, 1, 4)
+                    if qk is None:
+                        qk = last.new_empty(2, len(images), *last.shape[2:])
+                    qk[:, part] = last
         finally:
             handle.remove()
-        queries, keys, _ = self._without_registers(last_qkv[0]).unflatten(
-            -1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         height, width = images.shape[-2:]
-        return ViTFeatures(tokens, queries, keys,
+        return ViTFeatures(tokens, *qk,
                            (height // self.patch_size, width // self.patch_size))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:

@@ -16,9 +16,6 @@ from mmwsfs.registry import MODELS
 from mmwsfs.structures import FewShotDataSample, LazyImages, ViTFeatures
 from mmwsfs.utils.state_dict import check_state_dict
 
-# How many images a frozen backbone is given at once.
-IMAGES_AT_ONCE = {'cpu': 1, 'cuda': 16}
-
 
 def unique_images(images: Tensor) -> tuple[list[int], list[int]]:
     """Which of B images, (B, 3, H, W), are the first of their kind.
@@ -130,27 +127,13 @@ class FewShotSegmentor(BaseSegmentor):
         self._supervision = value
 
     def extract_feat(self, images: Tensor | LazyImages) -> ViTFeatures:
-        """Features of B images, (B, 3, H, W), each from the backbone once.
-
-        A frozen backbone takes some images at a time: all at once is no faster, and
-        takes memory that only their features need.
-        """
+        """Features of B images, (B, 3, H, W), each from the backbone once."""
         if isinstance(images, LazyImages):
             device = next(self.parameters()).device
             if self.cache is None:
                 return self.extract_feat(images.load())
             return self.cache.extract(images, device, self.extract_feat)
-        at_once = IMAGES_AT_ONCE.get(images.device.type, len(images))
-        if not self.backbone.frozen or len(images) <= at_once:
-            return self.backbone.extract(images)
-        features = None
-        for start in range(0, len(images), at_once):
-            part = self.backbone.extract(images[start:start + at_once])
-            if features is None:  # filled in place: joining would hold all twice
-                features = part.map(
-                    lambda tensor: tensor.new_empty(len(images), *tensor.shape[1:]))
-            features[start:start + at_once] = part
-        return features
+        return self.backbone.extract(images)
 
     def extract_episodes(
             self, inputs: dict[str, Tensor]) -> tuple[ViTFeatures, ViTFeatures]:
