@@ -3,12 +3,12 @@ from .data_preprocessor import FewShotDataPreProcessor
 from .decode_heads import FewShotClsHead, FewShotSegHead
 from .feature_cache import FeatureCache
 from .necks import CorrelationTransformer, EfficientCorrelationTransformer
-from .pseudo_labels import AttentionLabeler
+from .pseudo_labels import AttentionLabeler, EnhancedLabeler, PseudoLabelEnhancer
 from .segmentors import FewShotSegmentor, PseudoMaskSegmentor
 
 __all__ = [
     'AttentionLabeler', 'CorrelationTransformer', 'DINOVisionTransformer',
-    'EfficientCorrelationTransformer', 'FeatureCache', 'FewShotClsHead',
-    'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor',
-    'PseudoMaskSegmentor'
+    'EfficientCorrelationTransformer', 'EnhancedLabeler', 'FeatureCache',
+    'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor',
+    'PseudoLabelEnhancer', 'PseudoMaskSegmentor'
 ]

@@ -1,3 +1,5 @@
 from .attention_labeler import AttentionLabeler
+from .enhanced_labeler import EnhancedLabeler
+from .pseudo_label_enhancer import PseudoLabelEnhancer
 
-__all__ = ['AttentionLabeler']
+__all__ = ['AttentionLabeler', 'EnhancedLabeler', 'PseudoLabelEnhancer']

@@ -8,6 +8,28 @@ from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
 
 
+def head_maps(support: ViTFeatures, image: ViTFeatures) -> Tensor:
+    """Cosine, per head, of a support's CLS query with the patch keys of an image.
+
+    Args:
+        support: features of B images.
+        image: features of B images of h x w patches, of the supports themselves or
+            others.
+
+    Returns:
+        Tensor: (B, H, h, w) in -1..1.
+    """
+    cls_query = F.normalize(support.queries[:, :, :1].float(), dim=-1)
+    keys = F.normalize(image.keys[:, :, 1:].float(), dim=-1)
+    return (cls_query * keys).sum(dim=-1).unflatten(-1, image.grid)
+
+
+def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, h, w) -> (B, *size), bilinear."""
+    return F.interpolate(
+        maps.unsqueeze(1), size, mode='bilinear', align_corners=True).squeeze(1)
+
+
 @MODELS.register_module()
 class AttentionLabeler(BaseModule):
     """Pseudo-masks from the last attention of the backbone (section 3.3 of the paper).
@@ -28,23 +50,24 @@ class AttentionLabeler(BaseModule):
         self.threshold = threshold
         self.adaptive = adaptive
 
+    def soften(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Head maps, (B, H, h, w), as one soft map, (B, *size) in 0..1."""
+        return (upsample(maps.mean(dim=1), size) + 1) / 2
+
+    def binarise(self, soft: Tensor) -> Tensor:
+        """Soft maps, (B, H, W), above the threshold: (B, H, W) bool."""
+        if self.adaptive is None:
+            return soft > self.threshold
+        pixels = soft.flatten(1)
+        threshold = pixels.mean(dim=1) + self.adaptive * pixels.std(dim=1)
+        return soft > threshold[:, None, None]
+
     def soft_map(self, support: ViTFeatures, image: ViTFeatures,
                  size: tuple[int, int]) -> Tensor:
         """(B, *size) in 0..1, of B images against as many supports."""
-        cls_query = F.normalize(support.queries[:, :, :1].float(), dim=-1)
-        keys = F.normalize(image.keys[:, :, 1:].float(), dim=-1)
-        cosine = (cls_query * keys).sum(dim=-1).mean(dim=1)
-        maps = F.interpolate(
-            cosine.unflatten(-1, image.grid).unsqueeze(1), size, mode='bilinear',
-            align_corners=True)
-        return (maps.squeeze(1) + 1) / 2
+        return self.soften(head_maps(support, image), size)
 
     def forward(self, support: ViTFeatures, image: ViTFeatures,
                 size: tuple[int, int]) -> Tensor:
         """Pseudo-masks, (B, *size) bool: the soft map above the threshold."""
-        maps = self.soft_map(support, image, size)
-        if self.adaptive is None:
-            return maps > self.threshold
-        pixels = maps.flatten(1)
-        threshold = pixels.mean(dim=1) + self.adaptive * pixels.std(dim=1)
-        return maps > threshold[:, None, None]
+        return self.binarise(self.soft_map(support, image, size))

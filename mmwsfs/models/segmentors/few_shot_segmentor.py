@@ -62,7 +62,8 @@ class FewShotSegmentor(BaseSegmentor):
 
     The supervision is 'pixel' (support masks and query targets come with the data)
     until a :class:`~mmwsfs.engine.hooks.PseudoLabelHook` sets it to 'image': then both
-    come from ``labeler``, in training and in testing, and no mask is read.
+    come from ``labeler``, in training and in testing, and no mask is read. Under
+    'mixed' they come from the labeler for images that carry no mask.
 
     Args:
         backbone (dict): gives :class:`ViTFeatures` by its ``extract``.
@@ -113,16 +114,17 @@ class FewShotSegmentor(BaseSegmentor):
 
     @property
     def supervision(self) -> str:
-        """'pixel' or 'image'."""
+        """'pixel', 'image' or 'mixed'."""
         return self._supervision
 
     @supervision.setter
     def supervision(self, value: str) -> None:
-        if value not in ('pixel', 'image'):
-            raise ValueError(f"supervision is 'pixel' or 'image', not {value!r}")
-        if value == 'image' and self.labeler is None:
+        if value not in ('pixel', 'image', 'mixed'):
             raise ValueError(
-                "supervision 'image' needs a labeler: set model.labeler, e.g. to "
+                f"supervision is 'pixel', 'image' or 'mixed', not {value!r}")
+        if value != 'pixel' and self.labeler is None:
+            raise ValueError(
+                f"supervision '{value}' needs a labeler: set model.labeler, e.g. to "
                 "dict(type='AttentionLabeler')")
         self._supervision = value
 
@@ -158,11 +160,12 @@ class FewShotSegmentor(BaseSegmentor):
         Raises:
             ValueError: under supervision 'pixel' the data carry no support masks.
         """
-        if self.supervision == 'image':
-            return self.labeler(support, support, size)
-        self._require(data_samples, 'support_masks', 'support masks')
-        return torch.cat([
-            sample.support_masks.flatten(0, 1) for sample in data_samples]) > 0
+        given = [sample.support_masks.flatten(0, 1) > 0
+                 if 'support_masks' in sample else None for sample in data_samples]
+        if self.supervision == 'pixel':
+            self._require(given, 'support masks')
+            return torch.cat(given)
+        return self._prefer(given, self.labeler(support, support, size))
 
     def query_masks(self, query: ViTFeatures, support: ViTFeatures,
                     size: tuple[int, int],
@@ -174,16 +177,31 @@ class FewShotSegmentor(BaseSegmentor):
         Raises:
             ValueError: under supervision 'pixel' the data carry no query mask.
         """
+        given = [sample.gt_sem_seg.data == 1 if 'gt_sem_seg' in sample else None
+                 for sample in data_samples]
+        if self.supervision == 'pixel':
+            self._require(given, 'query masks')
+            return torch.cat(given)
+        presence = self._presence(data_samples)
+        made = self.labeler(support, query, size) & presence[:, None, None]
+        return self._prefer(given, made)
+
+    def _prefer(self, given: list[Tensor | None], made: Tensor) -> Tensor:
+        """The labeler's masks; under 'mixed' those that the data carry in their place.
+
+        Args:
+            given: of every episode its masks, (M, H, W) bool, or None.
+            made: (B * M, H, W) bool.
+        """
         if self.supervision == 'image':
-            presence = self._presence(data_samples)
-            return self.labeler(support, query, size) & presence[:, None, None]
-        self._require(data_samples, 'gt_sem_seg', 'query masks')
-        return torch.cat([sample.gt_sem_seg.data for sample in data_samples]) == 1
+            return made
+        return torch.cat([
+            own if masks is None else masks
+            for masks, own in zip(given, made.chunk(len(given)))])
 
     @staticmethod
-    def _require(data_samples: list[FewShotDataSample], field: str,
-                 what: str) -> None:
-        if any(field not in sample for sample in data_samples):
+    def _require(given: list[Tensor | None], what: str) -> None:
+        if any(masks is None for masks in given):
             raise ValueError(
                 f"supervision 'pixel' needs {what}, but the data carry none: load them "
                 '(with_masks=True and LoadLabelMap), or add a PseudoLabelHook for '

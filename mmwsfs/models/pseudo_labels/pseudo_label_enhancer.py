@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmwsfs.registry import MODELS
+from mmwsfs.utils.checkpoint_file import read_checkpoint
+from mmwsfs.utils.state_dict import check_state_dict
+
+
+@MODELS.register_module()
+class PseudoLabelEnhancer(BaseModule):
+    """A small network that makes one mask of the attention's head maps.
+
+    Section 3.4 of the paper: three 3x3 convolutions, about 156k parameters for 6 heads.
+
+    Args:
+        num_heads (int): heads of the backbone, H. Defaults to 6.
+        channels (int): of the two inner layers. Defaults to 128.
+        init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=FILE)`` takes a
+            trained one, as ``enhancer/best.pth`` of a mixed run. Defaults to None.
+    """
+
+    def __init__(self,
+                 num_heads: int = 6,
+                 channels: int = 128,
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        self.layers = nn.Sequential(
+            nn.Conv2d(num_heads, channels, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(channels, 1, 3, padding=1))
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the weights come from a file and are not to be trained."""
+        return bool(self.init_cfg) and self.init_cfg['type'] == 'Pretrained'
+
+    def init_weights(self) -> None:
+        """Read the weights of ``init_cfg``, if it names a file.
+
+        Raises:
+            FileNotFoundError: the file is missing.
+            ValueError: it is damaged, holds more than weights, or is of another
+                network.
+        """
+        if not self.pretrained:
+            super().init_weights()
+            return
+        path = self.init_cfg['checkpoint']
+        read = read_checkpoint(Path(path).expanduser())
+        weights = read.get('state_dict', read) if isinstance(read, dict) else {}
+        check_state_dict(
+            weights, self.state_dict(),
+            f"checkpoint '{path}' does not fit this enhancer",
+            "give the enhancer/best.pth of a run with as many heads")
+        self.load_state_dict(weights)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Head maps, (B, H, h, w) in -1..1 -> logits of foreground, (B, h, w)."""
+        return self.layers(maps).squeeze(1)
