@@ -99,12 +99,13 @@ class Coco20iDataset(FewShotDataset):
         folder = self.data_prefix['img_path']
         missing = {name: f"image '{folder}/**/*{name}.jpg'" for name in names
                    if name not in self._paths}
-        if self.with_masks:
+        masked = list(filter(self.has_mask, names))
+        if masked:
             if self._annotations is None:
                 self._annotations = CocoAnnotations(
                     [self._under_root(file) for file in self.ann_files],
-                    self.metainfo['classes'], set(map(int, names)))
-            for name in names:
+                    self.metainfo['classes'], set(map(int, masked)))
+            for name in masked:
                 if int(name) not in self._annotations:
                     missing.setdefault(
                         name, f'annotations of image id {int(name)} in '
@@ -127,8 +128,8 @@ class Coco20iDataset(FewShotDataset):
         return paths
 
     def image_info(self, name: str) -> dict:
-        """Path of the image and, with masks, its annotations."""
+        """Path of the image and the annotations of the mask that it carries."""
         info = dict(img_path=self._paths[name])
-        if self.with_masks:
+        if self.has_mask(name):
             info['coco'] = self._annotations[int(name)]
         return info

@@ -13,9 +13,11 @@ from mmengine.logging import print_log
 from mmengine.utils import is_abs
 
 from mmwsfs.structures import LazyImage
+from mmwsfs.utils.files import write_whole
 
 from .episode import Episode, EpisodeKey, draw_classes, draw_supports
 from .episode_file import read_episodes, write_episodes
+from .partial_masks import choose_masked, read_masked
 from .transforms import EpisodeTransform
 
 PROTOCOLS = ('FS-CS', 'FS-S')
@@ -41,6 +43,15 @@ class FewShotDataset(BaseDataset):
         with_masks (bool): whether the images come with masks. If not, no mask file is
             looked at, and the class labels are the entries' or ``image_labels``'.
             Defaults to True.
+        mask_ratio (float, optional): mixed supervision, the share of the images that
+            carry masks, above 0 and up to 1, of every class at least one image; see
+            :func:`~mmwsfs.datasets.partial_masks.choose_masked`. The others are as
+            without masks: their mask files need not exist. Defaults to None, all.
+        mask_seed (int): of the choice: with one seed, smaller shares are parts of
+            larger ones. Defaults to 0.
+        mask_list (str, optional): instead of ``mask_ratio`` a text file of the names
+            of the images that carry masks, one a line, relative to ``data_root``; see
+            :meth:`export_masked_images`. Defaults to None.
         image_labels (str, optional): JSON file of image name -> list of class names,
             relative to ``data_root``; used instead of the entries' labels. Defaults to
             None.
@@ -52,8 +63,9 @@ class FewShotDataset(BaseDataset):
 
     Raises:
         ValueError: unknown split or protocol; no entry; a class with fewer than K + 1
-            images; more ways than classes; episodes of other lists.
-        FileNotFoundError: an image or mask of an episode is missing.
+            images; more ways than classes; episodes of other lists; a share or list of
+            masks that contradicts another argument or the entries.
+        FileNotFoundError: an image or mask of an episode, or a list, is missing.
     """
 
     #: How the query of test episode j is drawn, for the reader of an episode file.
@@ -70,6 +82,9 @@ class FewShotDataset(BaseDataset):
                  protocol: str = 'FS-CS',
                  episodes: str | None = None,
                  with_masks: bool = True,
+                 mask_ratio: float | None = None,
+                 mask_seed: int = 0,
+                 mask_list: str | None = None,
                  image_labels: str | None = None,
                  restrict_to_existing: bool = False,
                  **kwargs) -> None:
@@ -84,6 +99,13 @@ class FewShotDataset(BaseDataset):
             raise ValueError(
                 f'num_episodes={num_episodes}: give at least 1, or None for one '
                 'episode an entry of the lists')
+        partial = {name: value for name, value in dict(
+            mask_ratio=mask_ratio, mask_list=mask_list).items() if value is not None}
+        if len(partial) == 2 or (partial and not with_masks):
+            raise ValueError(
+                f'with_masks={with_masks} and {partial} contradict each other: masks '
+                'for some images are with_masks=True with one of mask_ratio and '
+                'mask_list')
         self.split = split
         self.way = way
         self.shot = shot
@@ -91,6 +113,9 @@ class FewShotDataset(BaseDataset):
         self.protocol = protocol
         self.episodes = episodes
         self.with_masks = with_masks
+        self.mask_ratio = mask_ratio
+        self.mask_seed = mask_seed
+        self.mask_list = mask_list
         self.image_labels = image_labels
         self.restrict_to_existing = restrict_to_existing
         super().__init__(
@@ -131,11 +156,18 @@ class FewShotDataset(BaseDataset):
         self.class_ids = self.split_classes()
         self.data_list = [
             dict(name=name, class_id=number) for name, number in self.load_entries()]
+        # None: all. Of a share none, until it is known which images are there.
+        self._masked = None if self.with_masks and self.mask_ratio is None else set()
+        if self.mask_list is not None:
+            self._masked = read_masked(
+                self._under_root(self.mask_list),
+                {entry['name'] for entry in self.data_list}, self.image_name)
         if self.restrict_to_existing:
             self._restrict()
         self.images_of: dict[int, list[str]] = {n: [] for n in self.class_ids}
         for entry in self.data_list:
             self.images_of[entry['class_id']].append(entry['name'])
+        self._choose_masked()
         self.labels_of = self._labels()
         self._metainfo.update(
             class_ids=self.class_ids, fold=self.fold, way=self.way,
@@ -148,6 +180,41 @@ class FewShotDataset(BaseDataset):
         self._check_files()
         return self.data_list
 
+    def _choose_masked(self) -> None:
+        """Settle which images carry masks, where not all do."""
+        if self.mask_ratio is not None:
+            self._masked = set(
+                choose_masked(self.images_of, self.mask_ratio, self.mask_seed))
+        elif self.mask_list is not None:
+            self._masked &= {entry['name'] for entry in self.data_list}
+        else:
+            return
+        bare = [self._class_name(number) for number, names in self.images_of.items()
+                if self._masked.isdisjoint(names)]
+        print_log(
+            f"split '{self.split}' of '{self.source()}': {len(self._masked)} of "
+            f"{len({entry['name'] for entry in self.data_list})} images carry masks; "
+            f"none of {', '.join(bare) or 'no class'}", 'current')
+
+    def has_mask(self, name: str) -> bool:
+        """Whether an image carries a mask: what of others is on disk is not looked at.
+        """
+        return self._masked is None or name in self._masked
+
+    @property
+    def masked_images(self) -> list[str] | None:
+        """Sorted names of the images that carry masks. None: all do."""
+        self.full_init()
+        return None if self._masked is None else sorted(self._masked)
+
+    def export_masked_images(self, path: str | Path) -> None:
+        """Write the names of the images that carry masks, one a line: a ``mask_list``.
+        """
+        self.full_init()
+        names = sorted(filter(
+            self.has_mask, {entry['name'] for entry in self.data_list}))
+        write_whole(Path(path), ''.join(f'{name}\n' for name in names))
+
     def _read_episodes(self, path: Path) -> list[Episode]:
         entries = {entry['name'] for entry in self.data_list}
 
@@ -156,7 +223,8 @@ class FewShotDataset(BaseDataset):
 
         episodes = read_episodes(path, self._description(), image_name)
         for number, episode in enumerate(episodes):
-            if not self.with_masks and episode.query not in self.labels_of:
+            if episode.query not in self.labels_of and not self.has_mask(
+                    episode.query):
                 raise ValueError(
                     f"episode file '{path}', episode {number}: without masks the query "
                     f"'{episode.query}' has no class labels, since no list entry names "
@@ -218,11 +286,14 @@ class FewShotDataset(BaseDataset):
         missing = self.missing_files(users)
         if missing:
             name, what = next(iter(missing.items()))
+            mend = 'complete the data, or set restrict_to_existing=True (the episodes '\
+                'are then other than the published ones)'
+            if self.mask_ratio is not None:
+                mend += '; images that have masks can be named by mask_list'
             raise FileNotFoundError(
                 f"{len(missing)} of {len(users)} images that '{self.source()}' asks "
                 f'for are not there or lack their masks. {users[name].capitalize()} '
-                f'needs {what}: complete the data, or set restrict_to_existing=True '
-                '(the episodes are then other than the published ones)')
+                f'needs {what}: {mend}')
 
     def _users(self) -> dict[str, str]:
         """Image name -> the first entry, or test episode, that needs it."""
@@ -359,7 +430,10 @@ class FewShotDataset(BaseDataset):
             classes=self.metainfo['classes'])
 
     def _image(self, name: str) -> dict:
-        return dict(self.image_info(name), seg_fields=[])
+        image = dict(self.image_info(name), seg_fields=[])
+        if self.with_masks and not self.has_mask(name):
+            image['has_mask'] = False  # on purpose: mask loaders pass it by
+        return image
 
     def __getitem__(self, key: int | EpisodeKey) -> dict:
         """The episode of a key (see :meth:`draw`), through the pipeline."""

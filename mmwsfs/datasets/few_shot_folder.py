@@ -196,7 +196,7 @@ class FewShotFolderDataset(FewShotDataset):
         missing: dict[str, str] = {}
         for name in names:
             files = dict(image=self._image_path(name))
-            if self.with_masks:
+            if self.has_mask(name):
                 files['mask'] = self._mask_path(name)
             for kind, path in files.items():
                 if not os.path.isfile(path):
@@ -204,10 +204,10 @@ class FewShotFolderDataset(FewShotDataset):
         return missing
 
     def image_info(self, name: str) -> dict:
-        """Paths of the image and, with masks, of its mask; in class folders also
+        """Paths of the image and of the mask that it carries; in class folders then
         ``object_class``, the number of the one class that the mask shows."""
         info = dict(img_path=self._image_path(name))
-        if self.with_masks:
+        if self.has_mask(name):
             info['seg_map_path'] = self._mask_path(name)
             if self.tags is None:
                 (label, ) = self._classes_of[name]

@@ -70,25 +70,26 @@ class Pascal5iDataset(FewShotDataset):
 
     def missing_files(self, names: Iterable[str]) -> dict[str, str]:
         """What is missing of the images, by one look into each folder."""
-        kinds = [('image', self.data_prefix['img_path'], self.img_suffix)]
-        if self.with_masks:
-            kinds.append(
-                ('mask', self.data_prefix['seg_map_path'], self.seg_map_suffix))
+        kinds = [('image', self.data_prefix['img_path'], self.img_suffix, list(names))]
+        masked = list(filter(self.has_mask, kinds[0][-1]))
+        if masked:
+            kinds.append((
+                'mask', self.data_prefix['seg_map_path'], self.seg_map_suffix, masked))
         missing: dict[str, str] = {}
-        for kind, folder, suffix in kinds:
+        for kind, folder, suffix, users in kinds:
             present = folder_content(
                 folder, kind, 'set MMWSFS_DATA_ROOT or data_root and data_prefix')
-            for name in names:
+            for name in users:
                 if name + suffix not in present:
                     missing.setdefault(
                         name, f"{kind} '{os.path.join(folder, name + suffix)}'")
         return missing
 
     def image_info(self, name: str) -> dict:
-        """Paths of the image and, with masks, of its mask."""
+        """Paths of the image and of the mask that it carries."""
         info = dict(img_path=os.path.join(
             self.data_prefix['img_path'], name + self.img_suffix))
-        if self.with_masks:
+        if self.has_mask(name):
             info['seg_map_path'] = os.path.join(
                 self.data_prefix['seg_map_path'], name + self.seg_map_suffix)
         return info

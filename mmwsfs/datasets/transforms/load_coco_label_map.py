@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 from pycocotools import mask as coco_mask
 
 from mmwsfs.registry import TRANSFORMS
 from mmwsfs.structures import VOID
 
+from .mask_loader import MaskLoader
+
 
 @TRANSFORMS.register_module()
-class LoadCocoLabelMap(BaseTransform):
+class LoadCocoLabelMap(MaskLoader):
     """Draw the label map of an image from COCO annotations.
 
     0 = background, 1..C = class, 255 = void. Crowd regions are void, under all objects;
@@ -26,7 +27,8 @@ class LoadCocoLabelMap(BaseTransform):
             segmentation is malformed or reaches out of the image.
     """
 
-    def transform(self, results: dict) -> dict:
+    def load(self, results: dict) -> tuple[np.ndarray, set[int]]:
+        """The label map and its class labels."""
         if 'coco' not in results:
             raise KeyError(
                 'LoadCocoLabelMap needs annotations, but the dataset gives none: set '
@@ -47,10 +49,7 @@ class LoadCocoLabelMap(BaseTransform):
                 raise ValueError(
                     f"annotation file '{coco['file']}': annotation {item['id']} has a "
                     f'malformed segmentation: {error}') from error
-        results['gt_seg_map'] = label_map
-        results['seg_labels'] = set(np.unique(label_map).tolist())
-        results['seg_fields'].append('gt_seg_map')
-        return results
+        return label_map, set(np.unique(label_map).tolist())
 
     @staticmethod
     def _region(segmentation: list | dict, size: tuple[int, int]) -> np.ndarray:

@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
 from mmwsfs.registry import TRANSFORMS
 from mmwsfs.structures import VOID
 
 from .mask_file import read_mask
+from .mask_loader import MaskLoader
 
 
 @TRANSFORMS.register_module()
-class LoadLabelMap(BaseTransform):
+class LoadLabelMap(MaskLoader):
     """Load the mask of an image: 0 = background, 1..C = class, 255 = void.
 
     Reads ``seg_map_path``, ``classes`` (C names) and, where the image was loaded
@@ -24,7 +24,8 @@ class LoadLabelMap(BaseTransform):
             image, or has labels that are no class.
     """
 
-    def transform(self, results: dict) -> dict:
+    def load(self, results: dict) -> tuple[np.ndarray, set[int]]:
+        """The label map and its class labels."""
         label_map = read_mask(results, 'LoadLabelMap')
         if 'object_class' in results:
             raise KeyError(
@@ -41,7 +42,4 @@ class LoadLabelMap(BaseTransform):
             raise ValueError(
                 f"mask '{path}' has unknown labels {sorted(unknown)}: allowed are 0 "
                 f"(background), 1..{len(results['classes'])} and {VOID} (void)")
-        results['gt_seg_map'] = label_map
-        results['seg_labels'] = labels
-        results['seg_fields'].append('gt_seg_map')
-        return results
+        return label_map, labels

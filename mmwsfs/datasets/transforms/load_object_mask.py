@@ -1,16 +1,16 @@
 from __future__ import annotations
 
 import numpy as np
-from mmcv.transforms import BaseTransform
 
 from mmwsfs.registry import TRANSFORMS
 from mmwsfs.structures import VOID
 
 from .mask_file import read_mask
+from .mask_loader import MaskLoader
 
 
 @TRANSFORMS.register_module()
-class LoadObjectMask(BaseTransform):
+class LoadObjectMask(MaskLoader):
     """Load the mask of an image that shows one class: 0 = background, else object.
 
     The object has any one value, such as 255 or 1. Where there is 255 beside another
@@ -38,7 +38,8 @@ class LoadObjectMask(BaseTransform):
             raise ValueError(f'threshold={threshold} is not in 1..255')
         self.threshold = threshold
 
-    def transform(self, results: dict) -> dict:
+    def load(self, results: dict) -> tuple[np.ndarray, set[int]]:
+        """The label map and its class labels."""
         mask = read_mask(results, 'LoadObjectMask')
         if 'object_class' not in results:
             raise KeyError(
@@ -55,10 +56,7 @@ class LoadObjectMask(BaseTransform):
                 f"mask '{path}' marks nothing, but its image shows "
                 f"'{results['classes'][results['object_class'] - 1]}': mark it, or "
                 'take the image out')
-        results['gt_seg_map'] = label_map
-        results['seg_labels'] = {results['object_class']}
-        results['seg_fields'].append('gt_seg_map')
-        return results
+        return label_map, {results['object_class']}
 
     @staticmethod
     def _one_channel(mask: np.ndarray, path: str) -> np.ndarray:

@@ -25,8 +25,9 @@ class PackEpisodeInputs(BaseTransform):
     Gives ``inputs``, a dict of uint8 tensors ``query``, (3, H, W), and ``support``,
     (N, K, 3, H, W), and ``data_samples``; of lazy images a
     :class:`~mmwsfs.structures.LazyImage` and an (N, K) object array. Label maps that
-    were loaded become masks of the ways. Presence is read from the query's mask where
-    that was loaded, else it is the image-level label.
+    were loaded become masks of the ways: ``gt_sem_seg`` where the query has one,
+    ``support_masks`` where all supports have one. Presence is read from the query's
+    mask where that was loaded, else it is the image-level label.
     """
 
     def transform(self, results: dict) -> dict:
