@@ -48,7 +48,7 @@ def choose_masked(images_of: Mapping[int, Sequence[str]], ratio: float,
                 order[new] = None
     wanted = round(ratio * total)
     chosen: list[str] = []
-    bare = {number: set(names) for number, names in images_of.items()}
+    bare = {number: set(names) for number, names in images_of.items() if names}
     for name in order:
         if len(chosen) >= wanted and not bare:
             break

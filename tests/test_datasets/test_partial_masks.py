@@ -101,6 +101,8 @@ def test_choice_depends_on_names_and_seed_alone() -> None:
 def test_an_image_of_all_classes_is_enough() -> None:
     """The least share is one image a class, not one image for each class."""
     assert choose_masked({1: ['a'], 2: ['a'], 3: ['a']}, 0.01, 0) == ['a']
+    # A class without images, as where episodes are replayed, asks for none.
+    assert len(choose_masked({1: [], 2: ['a', 'b', 'c']}, 0.01, 0)) == 1
 
 
 @pytest.mark.parametrize(('ratio', 'seed', 'message'), [
