@@ -33,7 +33,8 @@ def init_model(config: str | Path | Config,
     """Build a config's model, ready to predict.
 
     Its supervision is the one that it was trained with: 'image' where the config's
-    ``custom_hooks`` have a :class:`~mmwsfs.engine.hooks.PseudoLabelHook`.
+    ``custom_hooks`` have a :class:`~mmwsfs.engine.hooks.PseudoLabelHook`, 'mixed' where
+    they have a :class:`~mmwsfs.engine.hooks.PseudoLabelEnhancerHook`.
 
     Args:
         config: a config file, or what is read from one.
@@ -61,8 +62,9 @@ def init_model(config: str | Path | Config,
         raise TypeError(
             f'the model of the config is a {type(model).__name__}, but must be a '
             'FewShotSegmentor')
-    if PseudoLabelHook in hooks:
-        model.supervision = 'image'
+    for hook in hooks:
+        if issubclass(hook, PseudoLabelHook):
+            model.supervision = hook.SUPERVISION
     if checkpoint is None:
         model.init_weights()
         warnings.warn(

@@ -462,6 +462,25 @@ class FewShotDataset(BaseDataset):
             for path in paths)
         return list({image.key: image for image in images}.values())
 
+    def read_image(self, name: str) -> dict:
+        """An image by itself through the supports' transforms, its pixels unread.
+
+        Returns:
+            dict: ``img``, a :class:`~mmwsfs.structures.LazyImage`, and what the
+            transforms load of labels.
+
+        Raises:
+            ValueError: the transforms augment images.
+        """
+        transform = self._episode_transform()
+        if transform is None or not transform.can_be_lazy:
+            raise ValueError(
+                'images are read one by one only through an EpisodeTransform that '
+                'loads them and resizes them to one size (keep_ratio=False), and '
+                'augments nothing: change the pipeline')
+        return transform.lazy_support(
+            dict(self._image(name), classes=self.metainfo['classes']))
+
     def _episode_transform(self) -> EpisodeTransform | None:
         return next((transform for transform in self.pipeline.transforms
                      if isinstance(transform, EpisodeTransform)), None)

@@ -2,6 +2,7 @@ from .hooks import (
     EpisodeReportHook,
     FeatureCacheHook,
     FewShotVisualizationHook,
+    PseudoLabelEnhancerHook,
     PseudoLabelHook,
 )
 from .optim import (
@@ -12,6 +13,6 @@ from .optim import (
 
 __all__ = [
     'CPUAmpOptimWrapper', 'EpisodeReportHook', 'FeatureCacheHook',
-    'FewShotVisualizationHook', 'PseudoLabelHook', 'TrainableOptimWrapperConstructor',
-    'build_amp_optim_wrapper'
+    'FewShotVisualizationHook', 'PseudoLabelEnhancerHook', 'PseudoLabelHook',
+    'TrainableOptimWrapperConstructor', 'build_amp_optim_wrapper'
 ]

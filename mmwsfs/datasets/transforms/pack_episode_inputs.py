@@ -11,7 +11,7 @@ from mmwsfs.structures import VOID, FewShotDataSample, LazyImage
 from .lazy_loader import to_tensor
 
 
-def _pixels(image: dict, number: int) -> np.ndarray:
+def class_pixels(image: dict, number: int) -> np.ndarray:
     """(H, W) bool: where an image shows a class."""
     if 'object_class' in image:  # 1 = object, of whatever class
         return (image['gt_seg_map'] == 1) & (image['object_class'] == number)
@@ -47,13 +47,13 @@ class PackEpisodeInputs(BaseTransform):
             presence = [number in query['seg_labels'] for number in class_ids]
             ways = np.where(label_map == VOID, VOID, 0)
             for way, number in enumerate(class_ids, start=1):
-                ways[_pixels(query, number)] = way
+                ways[class_pixels(query, number)] = way
             sample.gt_sem_seg = PixelData(
                 data=torch.from_numpy(ways.astype(np.uint8))[None])
         if all('gt_seg_map' in image for images in supports for image in images):
             sample.support_masks = torch.stack([
                 torch.stack([
-                    torch.from_numpy(_pixels(image, number).astype(np.uint8))
+                    torch.from_numpy(class_pixels(image, number).astype(np.uint8))
                     for image in images])
                 for number, images in zip(class_ids, supports)])
         sample.gt_presence = torch.tensor(presence)

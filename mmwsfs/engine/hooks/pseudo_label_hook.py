@@ -31,14 +31,17 @@ class PseudoLabelHook(Hook):
             Defaults to 0.
     """
 
+    #: What the model's supervision is set to.
+    SUPERVISION = 'image'
+
     def __init__(self, num_pictures: int = 0) -> None:
         self.num_pictures = num_pictures
         self._saved = 0
         self._masks: list[Tensor] = []
 
     def before_run(self, runner: Runner) -> None:
-        """Set the model's supervision to 'image'."""
-        bare_model(runner).supervision = 'image'
+        """Set the model's supervision."""
+        bare_model(runner).supervision = self.SUPERVISION
 
     def before_train_iter(self, runner: Runner, batch_idx: int,
                           data_batch: dict | None = None) -> None:

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmwsfs.datasets.few_shot_dataset import FewShotDataset
+from mmwsfs.datasets.transforms.pack_episode_inputs import class_pixels
+from mmwsfs.models.pseudo_labels.attention_labeler import head_maps
+from mmwsfs.structures import VOID, LazyImage, ViTFeatures
+
+
+@dataclass
+class Examples:
+    """Head maps of images that carry masks, and what is to be made of them.
+
+    P maps of E (image, class) entries: each entry's map by the image's own CLS query,
+    its role as a support, and maps by supports of the class, its role as a query.
+
+    Attributes:
+        maps: (P, H, h, w) float in -1..1.
+        entry: (P,) int, the entry of every map.
+        is_query: (P,) bool.
+        masks: (E, H, W) uint8: 1 = object, 0 = background, 255 = void.
+    """
+
+    maps: Tensor
+    entry: Tensor
+    is_query: Tensor
+    masks: Tensor
+
+    def targets(self) -> tuple[Tensor, Tensor]:
+        """Of every entry and patch the object's share of the pixels that are not void,
+        and their share of all pixels: (E, h, w) in 0..1 both."""
+        grid = tuple(self.maps.shape[-2:])
+        valid = F.adaptive_avg_pool2d((self.masks != VOID).float(), grid)
+        inside = F.adaptive_avg_pool2d((self.masks == 1).float(), grid)
+        return inside / valid.clamp_min(1e-6), valid
+
+
+class ExampleMaker:
+    """Puts each image through the backbone once and keeps its head maps only.
+
+    The queries' maps come from a pool of supports of every class, drawn among all of
+    its images: what makes a support needs no mask.
+
+    Args:
+        dataset: the training images.
+        extract: features of one image.
+        partners: supports of the pool of a class, at most.
+        seed: of the draw.
+    """
+
+    def __init__(self, dataset: FewShotDataset,
+                 extract: Callable[[LazyImage], ViTFeatures], partners: int,
+                 seed: int) -> None:
+        self.dataset = dataset
+        self.extract = extract
+        rng = np.random.RandomState(seed)
+        self.pool = {
+            number: [names[i] for i in rng.permutation(len(names))[:partners]]
+            for number, names in (
+                (number, list(dict.fromkeys(images)))
+                for number, images in sorted(dataset.images_of.items()))}
+        # Of the pool the keys are kept as well: its images may carry masks.
+        self._known = {
+            name: self._features(name)
+            for name in dict.fromkeys(sum(self.pool.values(), []))}
+
+    def _features(self, name: str) -> ViTFeatures:
+        features = self.extract(self.dataset.read_image(name)['img'])
+        return replace(
+            features, tokens=features.tokens[:, :, :0].clone(),
+            queries=features.queries[:, :, :1].clone(), keys=features.keys.clone())
+
+    def make(self, names: list[str]) -> Examples:
+        """Examples of images that carry masks."""
+        classes: dict[str, list[int]] = {name: [] for name in names}
+        for entry in self.dataset.data_list:
+            if entry['name'] in classes:
+                classes[entry['name']].append(entry['class_id'])
+        maps, entries, is_query, masks = [], [], [], []
+        for name in names:
+            own = self._known[name] if name in self._known else self._features(name)
+            image = self.dataset.read_image(name)
+            for number in dict.fromkeys(classes[name]):
+                supports = [own, *(self._known[other] for other in self.pool[number]
+                                   if other != name)]
+                maps.append(torch.cat([head_maps(other, own) for other in supports]))
+                entries += [len(masks)] * len(supports)
+                is_query += [False] + [True] * (len(supports) - 1)
+                masks.append(torch.from_numpy(np.where(
+                    image['gt_seg_map'] == VOID, VOID,
+                    class_pixels(image, number)).astype(np.uint8)))
+        device = maps[0].device
+        return Examples(
+            torch.cat(maps), torch.tensor(entries, device=device),
+            torch.tensor(is_query, device=device), torch.stack(masks).to(device))
