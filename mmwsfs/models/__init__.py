@@ -1,6 +1,6 @@
 from .backbones import DINOVisionTransformer
 from .data_preprocessor import FewShotDataPreProcessor
-from .decode_heads import FewShotClsHead, FewShotSegHead
+from .decode_heads import FewShotClsHead, FewShotSegHead, PairPrior
 from .feature_cache import FeatureCache
 from .necks import CorrelationTransformer, EfficientCorrelationTransformer
 from .pseudo_labels import AttentionLabeler, EnhancedLabeler, PseudoLabelEnhancer
@@ -10,5 +10,5 @@ __all__ = [
     'AttentionLabeler', 'CorrelationTransformer', 'DINOVisionTransformer',
     'EfficientCorrelationTransformer', 'EnhancedLabeler', 'FeatureCache',
     'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor',
-    'PseudoLabelEnhancer', 'PseudoMaskSegmentor'
+    'PairPrior', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor'
 ]

@@ -1,4 +1,5 @@
 from .few_shot_cls_head import FewShotClsHead
 from .few_shot_seg_head import FewShotSegHead
+from .pair_prior import PairPrior
 
-__all__ = ['FewShotClsHead', 'FewShotSegHead']
+__all__ = ['FewShotClsHead', 'FewShotSegHead', 'PairPrior']

@@ -71,6 +71,9 @@ class FewShotSegmentor(BaseSegmentor):
         cls_head (dict): classification token map -> 2 logits.
         seg_head (dict): segmentation token map -> 2 logits a pixel.
         labeler (dict, optional): makes the pseudo-masks. Defaults to None.
+        prior (dict, optional): (query, support) -> 2 logits that are added to the
+            classification head's, see :class:`~mmwsfs.models.PairPrior`. Neck and
+            heads train as without it. Defaults to None.
         cache (dict, optional): settings of a
             :class:`~mmwsfs.models.FeatureCache`: an image of a data set goes through
             the backbone once. Off, with a warning, where the backbone trains.
@@ -85,6 +88,7 @@ class FewShotSegmentor(BaseSegmentor):
                  cls_head: dict,
                  seg_head: dict,
                  labeler: dict | None = None,
+                 prior: dict | None = None,
                  cache: dict | None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
@@ -94,6 +98,7 @@ class FewShotSegmentor(BaseSegmentor):
         self.cls_head = MODELS.build(cls_head)
         self.seg_head = MODELS.build(seg_head)
         self.labeler = MODELS.build(labeler) if labeler else None
+        self.prior = MODELS.build(prior) if prior else None
         self.supervision = 'pixel'
         if cache and not self.backbone.frozen:
             print_log(
@@ -227,11 +232,17 @@ class FewShotSegmentor(BaseSegmentor):
         query, support = self.extract_episodes(inputs)
         support_mask = self.support_masks(support, size, data_samples)
         target = self.query_masks(query, support, size, data_samples)
+        presence = self._presence(data_samples)
         cls_map, seg_map = self.neck(query, support, support_mask)
-        return {
-            **self.cls_head.loss(cls_map, self._presence(data_samples)),
+        losses = {
+            **self.cls_head.loss(cls_map, presence),
             **self.seg_head.loss(seg_map, target),
         }
+        if self.prior is not None:
+            with torch.no_grad():
+                logits = self.cls_head(cls_map)
+            losses.update(self.prior.loss(query, support, logits, presence))
+        return losses
 
     def pair_logits(self, query: ViTFeatures, support: ViTFeatures, masks: Tensor,
                     way_shot: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -260,7 +271,10 @@ class FewShotSegmentor(BaseSegmentor):
                 cls_logits.append(self.cls_head(cls_map))
                 seg_logits.append(self.seg_head(seg_map, size))
         shape = (len(query), *way_shot)
-        return (torch.cat(cls_logits).unflatten(0, shape),
+        presence = torch.cat(cls_logits)
+        if self.prior is not None:
+            presence = presence + self.prior(query, support)
+        return (presence.unflatten(0, shape),
                 torch.cat(seg_logits).unflatten(0, shape))
 
     def _logits_and_masks(
