@@ -1,5 +1,5 @@
-# CST on DINOv2 ViT-S/14 at 392x392, Pascal-5i, masks for all images: 500 steps, with the
-# features of images seen before kept in memory.
+# CST on DINOv2 ViT-S/14 at 392x392, Pascal-5i, masks for all images: 500 steps, with
+# the features of images seen before kept in memory.
 _base_ = [
     '../_base_/models/cst_dinov2-vit-s.py',
     '../_base_/datasets/pascal5i_pixel_392.py',

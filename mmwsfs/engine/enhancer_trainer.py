@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mmwsfs.models.pseudo_labels import AttentionLabeler, EnhancedLabeler
@@ -38,11 +37,13 @@ def label_iou(labeler: AttentionLabeler, examples: Examples) -> dict[str, float]
 class EnhancerTrainer:
     """Trains the network of an :class:`EnhancedLabeler`, and nothing else.
 
-    Pixel-wise binary cross entropy (our choice: the paper's was never released) at the
-    patches' resolution against the object's share of each patch, Adam with a constant
-    learning rate, maps flipped at random. The weights that are best on the validation
-    examples are kept. All randomness is the trainer's own, and its state is written
-    at every validation: a run that was killed ends as one that was not.
+    The loss (our choice: the paper's was never released) is 1 - Dice over all patches of
+    a batch, against the object's share of each patch. Cross entropy calls everything
+    background: an object covers a sixth of its image, and which of several objects the
+    tag means is not in the maps. Adam with a constant learning rate, maps flipped at
+    random. The weights that are best on the validation examples are kept. All
+    randomness is the trainer's own, and its state is written at every validation: a run
+    that was killed ends as one that was not.
 
     Args:
         labeler: whose network is trained, from its present weights.
@@ -123,8 +124,9 @@ class EnhancerTrainer:
             torch.where(flip.to(x.device).view(-1, *[1] * (x.dim() - 1)), x.flip(-1), x)
             for x in (self.training.maps[chosen], self.target[entry],
                       self.weight[entry]))
-        loss = F.binary_cross_entropy_with_logits(
-            self.enhancer(maps), target, weight, reduction='sum') / weight.sum()
+        found = self.enhancer(maps).sigmoid() * weight
+        target = target * weight
+        loss = 1 - 2 * (found * target).sum() / (found + target).sum().clamp_min(1e-6)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

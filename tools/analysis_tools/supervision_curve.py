@@ -148,7 +148,7 @@ def markdown(curve: dict) -> str:
     lines = [
         f"Lists `{curve['lists']}`, folds {', '.join(map(str, curve['folds']))}, "
         f"{' or '.join(map(str, curve['episodes']))} episodes a fold, seeds "
-        f"{', '.join(map(str, curve['seeds']))}: mean and 95 % interval over the seeds.",
+        f"{', '.join(map(str, curve['seeds']))}: mean and 95 % interval over seeds.",
         '',
         '| labels | images with masks | exact ratio | mIoU | mIoU over tags alone, '
         'paired |', '| --- | --- | --- | --- | --- |']

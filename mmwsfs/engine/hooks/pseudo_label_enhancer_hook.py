@@ -45,10 +45,10 @@ class PseudoLabelEnhancerHook(PseudoLabelHook):
 
     Args:
         num_pictures (int): see :class:`PseudoLabelHook`. Defaults to 0.
-        steps (int): of the first stage. Defaults to 400.
+        steps (int): of the first stage. Defaults to 200.
         batch_size (int): head maps in a step. Defaults to 16.
         lr (float): learning rate of Adam. Defaults to 1e-3.
-        interval (int): steps between validations. Defaults to 50.
+        interval (int): steps between validations. Defaults to 25.
         val_share (float): share of the images with masks that is held out, to choose
             the best weights, in 0..1. With fewer than 5 images none is, and the
             weights are chosen on those that they learn from. Defaults to 0.2.
@@ -62,10 +62,10 @@ class PseudoLabelEnhancerHook(PseudoLabelHook):
 
     def __init__(self,
                  num_pictures: int = 0,
-                 steps: int = 400,
+                 steps: int = 200,
                  batch_size: int = 16,
                  lr: float = 1e-3,
-                 interval: int = 50,
+                 interval: int = 25,
                  val_share: float = 0.2,
                  partners: int = 4,
                  raw: dict = dict(type='AttentionLabeler', adaptive=0.5)) -> None:
