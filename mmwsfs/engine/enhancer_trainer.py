@@ -37,8 +37,8 @@ def label_iou(labeler: AttentionLabeler, examples: Examples) -> dict[str, float]
 class EnhancerTrainer:
     """Trains the network of an :class:`EnhancedLabeler`, and nothing else.
 
-    The loss (our choice: the paper's was never released) is 1 - Dice over all patches of
-    a batch, against the object's share of each patch. Cross entropy calls everything
+    The loss (our choice: the paper's was never released) is 1 - Dice over all patches
+    of a batch, against the object's share of each patch. Cross entropy calls everything
     background: an object covers a sixth of its image, and which of several objects the
     tag means is not in the maps. Adam with a constant learning rate, maps flipped at
     random. The weights that are best on the validation examples are kept. All

@@ -16,8 +16,8 @@ class PseudoLabelEnhancer(BaseModule):
     """A small network that makes one mask of the attention's head maps.
 
     Section 3.4 of the paper: three 3x3 convolutions, about 156k parameters for 6 heads.
-    Every map is brought to mean 0 and deviation 1 first (our addition): backbones differ
-    in the range of their cosines, and within an image it is narrow.
+    Every map is brought to mean 0 and deviation 1 first (our addition): backbones
+    differ in the range of their cosines, and within an image it is narrow.
 
     Args:
         num_heads (int): heads of the backbone, H. Defaults to 6.
