@@ -3,12 +3,17 @@ from .data_preprocessor import FewShotDataPreProcessor
 from .decode_heads import FewShotClsHead, FewShotSegHead, PairPrior
 from .feature_cache import FeatureCache
 from .necks import CorrelationTransformer, EfficientCorrelationTransformer
-from .pseudo_labels import AttentionLabeler, EnhancedLabeler, PseudoLabelEnhancer
+from .pseudo_labels import (
+    AttentionLabeler,
+    EnhancedLabeler,
+    PixelAdaptiveRefinement,
+    PseudoLabelEnhancer,
+)
 from .segmentors import FewShotSegmentor, PseudoMaskSegmentor
 
 __all__ = [
     'AttentionLabeler', 'CorrelationTransformer', 'DINOVisionTransformer',
     'EfficientCorrelationTransformer', 'EnhancedLabeler', 'FeatureCache',
     'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor',
-    'PairPrior', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor'
+    'PairPrior', 'PixelAdaptiveRefinement', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor'
 ]

@@ -20,18 +20,22 @@ class ViTFeatures:
         queries: (B, H, 1 + hw, D), queries of the last block.
         keys: (B, H, 1 + hw, D), keys of the last block.
         grid: (h, w).
+        thumbnail: (B, 3, 4 * h, 4 * w), the normalised images, averaged to 4 pixels a
+            side of a patch; None where a backbone gives none.
     """
 
     tokens: Tensor
     queries: Tensor
     keys: Tensor
     grid: tuple[int, int]
+    thumbnail: Tensor | None = None
 
     def map(self, function) -> ViTFeatures:
-        """Apply ``function`` to the three tensors."""
+        """Apply ``function`` to the tensors."""
         return ViTFeatures(
             function(self.tokens), function(self.queries), function(self.keys),
-            self.grid)
+            self.grid,
+            None if self.thumbnail is None else function(self.thumbnail))
 
     def __getitem__(self, index) -> ViTFeatures:
         """Select images: ``index`` is anything that keeps the batch axis."""
@@ -42,8 +46,10 @@ class ViTFeatures:
 
     @property
     def nbytes(self) -> int:
-        """Bytes the three tensors take."""
-        return self.tokens.nbytes + self.queries.nbytes + self.keys.nbytes
+        """Bytes the tensors take."""
+        thumbnail = 0 if self.thumbnail is None else self.thumbnail.nbytes
+        return (self.tokens.nbytes + self.queries.nbytes + self.keys.nbytes
+                + thumbnail)
 
     @classmethod
     def cat(cls, parts: Sequence[ViTFeatures]) -> ViTFeatures:
@@ -60,4 +66,6 @@ class ViTFeatures:
         return cls(
             torch.cat([part.tokens for part in parts]),
             torch.cat([part.queries for part in parts]),
-            torch.cat([part.keys for part in parts]), grids.pop())
+            torch.cat([part.keys for part in parts]), grids.pop(),
+            None if parts[0].thumbnail is None
+            else torch.cat([part.thumbnail for part in parts]))

@@ -167,7 +167,8 @@ class DINOVisionTransformer(VisionTransformer):
             images: (B, 3, H, W), normalised; H and W multiples of ``patch_size``.
 
         Returns:
-            ViTFeatures: tokens of all blocks, queries and keys of the last.
+            ViTFeatures: tokens of all blocks, queries and keys of the last, and
+            thumbnails of the images.
 
         Raises:
             ValueError: the image size is no multiple of the patch size.
@@ -197,9 +198,10 @@ class DINOVisionTransformer(VisionTransformer):
                     qk[:, part] = last
         finally:
             handle.remove()
-        height, width = images.shape[-2:]
-        return ViTFeatures(tokens, *qk,
-                           (height // self.patch_size, width // self.patch_size))
+        grid = tuple(side // self.patch_size for side in images.shape[-2:])
+        return ViTFeatures(
+            tokens, *qk, grid,
+            F.interpolate(images, [4 * side for side in grid], mode='area'))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Normed patch tokens of the blocks ``out_indices`` as (B, C, h, w) maps."""

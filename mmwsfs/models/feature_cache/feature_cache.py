@@ -13,7 +13,7 @@ from mmwsfs.structures import LazyImage, LazyImages, ViTFeatures
 from .disk_store import DiskStore
 from .storage import STORAGES, decode, encode, num_bytes
 
-_VERSION = 1  # of what is kept: another one finds nothing of an older one
+_VERSION = 2  # of what is kept: another one finds nothing of an older one
 _SETTING = (bool, int, float, str, list, tuple)  # attributes that a module may read
 
 

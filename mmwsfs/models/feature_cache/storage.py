@@ -13,6 +13,8 @@ STORAGES = ('float16', 'int8')
 def encode(features: ViTFeatures, storage: str) -> dict[str, Tensor]:
     """Tensors to keep of one image's features.
 
+    The thumbnail is kept in half precision either way.
+
     Args:
         features: of one image.
         storage: 'float16', or 'int8': whole numbers in -127..127 and, for every vector
@@ -31,6 +33,8 @@ def encode(features: ViTFeatures, storage: str) -> dict[str, Tensor]:
         else:
             value = value.half()
         encoded[name] = value.clone()  # else a whole batch would stay alive
+    if features.thumbnail is not None:
+        encoded['thumbnail'] = features.thumbnail.detach().half().clone()
     return encoded
 
 
@@ -43,7 +47,10 @@ def decode(encoded: dict[str, Tensor], device: torch.device) -> ViTFeatures:
         if scale is not None:
             value = value.float() * scale.to(device).float()
         values.append(value)
-    return ViTFeatures(*values, tuple(encoded['grid'].tolist()))
+    thumbnail = encoded.get('thumbnail')
+    return ViTFeatures(
+        *values, tuple(encoded['grid'].tolist()),
+        None if thumbnail is None else thumbnail.to(device))
 
 
 def num_bytes(encoded: dict[str, Tensor]) -> int:

@@ -43,12 +43,18 @@ class AttentionLabeler(BaseModule):
             ViT-S/8; ignored where ``adaptive`` is given. Defaults to 0.4.
         adaptive (float, optional): a; the threshold is each map's own mean + a * std,
             for backbones whose cosines have another range. Defaults to None.
+        refine (dict, optional): lets the soft map follow the image's colours, a
+            :class:`PixelAdaptiveRefinement`. Defaults to None.
     """
 
-    def __init__(self, threshold: float = 0.4, adaptive: float | None = None) -> None:
+    def __init__(self,
+                 threshold: float = 0.4,
+                 adaptive: float | None = None,
+                 refine: dict | None = None) -> None:
         super().__init__()
         self.threshold = threshold
         self.adaptive = adaptive
+        self.refine = MODELS.build(refine) if refine else None
 
     def soften(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
         """Head maps, (B, H, h, w), as one soft map, (B, *size) in 0..1."""
@@ -64,8 +70,21 @@ class AttentionLabeler(BaseModule):
 
     def soft_map(self, support: ViTFeatures, image: ViTFeatures,
                  size: tuple[int, int]) -> Tensor:
-        """(B, *size) in 0..1, of B images against as many supports."""
-        return self.soften(head_maps(support, image), size)
+        """(B, *size) in 0..1, of B images against as many supports.
+
+        Raises:
+            ValueError: the map is to be refined, but the features carry no colours.
+        """
+        maps = head_maps(support, image)
+        if self.refine is None:
+            return self.soften(maps, size)
+        if image.thumbnail is None:
+            raise ValueError(
+                'labeler.refine needs the images as features.thumbnail, which the '
+                'backbone does not give: take a DINOVisionTransformer, or set '
+                'labeler.refine=None')
+        soft = self.soften(maps, tuple(image.thumbnail.shape[-2:]))
+        return upsample(self.refine(soft, image.thumbnail), size)
 
     def forward(self, support: ViTFeatures, image: ViTFeatures,
                 size: tuple[int, int]) -> Tensor:
