@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mmwsfs.datasets.few_shot_dataset import FewShotDataset
 from mmwsfs.datasets.transforms.pack_episode_inputs import class_pixels
-from mmwsfs.models.pseudo_labels.attention_labeler import head_maps
+from mmwsfs.models.pseudo_labels import EnhancedLabeler
 from mmwsfs.structures import VOID, LazyImage, ViTFeatures
 
 
@@ -50,15 +50,17 @@ class ExampleMaker:
 
     Args:
         dataset: the training images.
+        labeler: makes the head maps.
         extract: features of one image.
         partners: supports of the pool of a class, at most.
         seed: of the draw.
     """
 
-    def __init__(self, dataset: FewShotDataset,
+    def __init__(self, dataset: FewShotDataset, labeler: EnhancedLabeler,
                  extract: Callable[[LazyImage], ViTFeatures], partners: int,
                  seed: int) -> None:
         self.dataset = dataset
+        self.labeler = labeler
         self.extract = extract
         rng = np.random.RandomState(seed)
         self.pool = {
@@ -90,7 +92,8 @@ class ExampleMaker:
             for number in dict.fromkeys(classes[name]):
                 supports = [own, *(self._known[other] for other in self.pool[number]
                                    if other != name)]
-                maps.append(torch.cat([head_maps(other, own) for other in supports]))
+                maps.append(torch.cat([
+                    self.labeler.maps(other, own) for other in supports]))
                 entries += [len(masks)] * len(supports)
                 is_query += [False] + [True] * (len(supports) - 1)
                 masks.append(torch.from_numpy(np.where(

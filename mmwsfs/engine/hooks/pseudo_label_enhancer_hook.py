@@ -126,7 +126,8 @@ class PseudoLabelEnhancerHook(PseudoLabelHook):
                 np.array([image], dtype=object), model.data_preprocessor.normalise))
 
         with runner.optim_wrapper.optim_context(runner.model), torch.no_grad():
-            maker = ExampleMaker(dataset, extract, self.partners, seed)
+            maker = ExampleMaker(
+                dataset, labeler, extract, self.partners, seed)
             examples = maker.make(training)
             held_out = maker.make(validation)
         raw = label_iou(MODELS.build(self.raw), held_out)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
@@ -24,6 +25,29 @@ def head_maps(support: ViTFeatures, image: ViTFeatures) -> Tensor:
     return (cls_query * keys).sum(dim=-1).unflatten(-1, image.grid)
 
 
+def propagate(maps: Tensor, image: ViTFeatures, sharpness: float) -> Tensor:
+    """Let patches of like keys take like values: one step of a random walk.
+
+    A patch takes the mean of the whole image's values, weighted by the softmax of
+    ``sharpness`` times its cosine with each patch's key, mean over the heads.
+
+    Args:
+        maps: (B, C, h, w), of B images.
+        image: their features.
+        sharpness: 0 is the image's mean everywhere; the larger, the closer must keys
+            be.
+
+    Returns:
+        Tensor: (B, C, h, w), within the range of ``maps``.
+    """
+    keys = F.normalize(image.keys[:, :, 1:].float(), dim=-1)
+    heads = keys.shape[1]
+    keys = keys.transpose(1, 2).flatten(2)
+    affinity = (keys @ keys.transpose(1, 2) * (sharpness / heads)).softmax(dim=-1)
+    spread = affinity @ maps.flatten(2).transpose(1, 2)
+    return spread.transpose(1, 2).unflatten(-1, image.grid)
+
+
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, h, w) -> (B, *size), bilinear."""
     return F.interpolate(
@@ -43,6 +67,8 @@ class AttentionLabeler(BaseModule):
             ViT-S/8; ignored where ``adaptive`` is given. Defaults to 0.4.
         adaptive (float, optional): a; the threshold is each map's own mean + a * std,
             for backbones whose cosines have another range. Defaults to None.
+        affinity (float, optional): sharpness with which the head maps are spread over
+            patches of like keys first (see :func:`propagate`). Defaults to None.
         refine (dict, optional): lets the soft map follow the image's colours, a
             :class:`PixelAdaptiveRefinement`. Defaults to None.
     """
@@ -50,11 +76,21 @@ class AttentionLabeler(BaseModule):
     def __init__(self,
                  threshold: float = 0.4,
                  adaptive: float | None = None,
+                 affinity: float | None = None,
                  refine: dict | None = None) -> None:
         super().__init__()
         self.threshold = threshold
         self.adaptive = adaptive
+        self.affinity = affinity
         self.refine = MODELS.build(refine) if refine else None
+
+    def maps(self, support: ViTFeatures, image: ViTFeatures) -> Tensor:
+        """Head maps, (B, H, h, w) in -1..1, spread if ``affinity`` is given."""
+        maps = head_maps(support, image)
+        if self.affinity is None:
+            return maps
+        with torch.autocast(maps.device.type, enabled=False):
+            return propagate(maps, image, self.affinity)
 
     def soften(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
         """Head maps, (B, H, h, w), as one soft map, (B, *size) in 0..1."""
@@ -75,7 +111,7 @@ class AttentionLabeler(BaseModule):
         Raises:
             ValueError: the map is to be refined, but the features carry no colours.
         """
-        maps = head_maps(support, image)
+        maps = self.maps(support, image)
         if self.refine is None:
             return self.soften(maps, size)
         if image.thumbnail is None:

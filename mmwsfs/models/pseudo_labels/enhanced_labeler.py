@@ -19,14 +19,16 @@ class EnhancedLabeler(AttentionLabeler):
         enhancer (dict): head maps, (B, H, h, w) -> logits, (B, h, w); a
             :class:`PseudoLabelEnhancer`.
         threshold (float): of the foreground probability. Defaults to 0.5.
+        affinity (float, optional): as for :class:`AttentionLabeler`. Defaults to None.
         refine (dict, optional): as for :class:`AttentionLabeler`. Defaults to None.
     """
 
     def __init__(self,
                  enhancer: dict,
                  threshold: float = 0.5,
+                 affinity: float | None = None,
                  refine: dict | None = None) -> None:
-        super().__init__(threshold, refine=refine)
+        super().__init__(threshold, affinity=affinity, refine=refine)
         self.enhancer = MODELS.build(enhancer).requires_grad_(False)
 
     def soften(self, maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -26,13 +26,13 @@ class PixelAdaptiveRefinement(BaseModule):
     Args:
         dilations (Sequence[int]): distances of the neighbours in pixels; 8 at each.
             Defaults to (1, 2, 4, 8).
-        num_iters (int): Defaults to 10.
+        num_iters (int): Defaults to 5.
         bandwidth (float): in deviations; the smaller, the sharper. Defaults to 0.3.
     """
 
     def __init__(self,
                  dilations: Sequence[int] = (1, 2, 4, 8),
-                 num_iters: int = 10,
+                 num_iters: int = 5,
                  bandwidth: float = 0.3) -> None:
         super().__init__()
         self.dilations = tuple(dilations)
