@@ -1,5 +1,7 @@
 """ViTFeatures: a batch that is selected, joined and measured as one."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -10,11 +12,12 @@ def features(batch, grid=(2, 3), offset=0.):
     tokens = 1 + grid[0] * grid[1]
     return ViTFeatures(
         torch.randn(batch, 2, tokens, 8) + offset, torch.randn(batch, 4, tokens, 2),
-        torch.randn(batch, 4, tokens, 2), grid)
+        torch.randn(batch, 4, tokens, 2), grid,
+        torch.randn(batch, 3, 4 * grid[0], 4 * grid[1]))
 
 
 def assert_image(found, index, source, source_index):
-    for name in ('tokens', 'queries', 'keys'):
+    for name in ('tokens', 'queries', 'keys', 'thumbnail'):
         assert torch.equal(
             getattr(found, name)[index], getattr(source, name)[source_index])
 
@@ -23,7 +26,7 @@ def assert_image(found, index, source, source_index):
     (slice(1, 3), [1, 2]), (torch.tensor([3, 0, 0]), [3, 0, 0]),
     (torch.tensor([True, False, False, True]), [0, 3])])
 def test_select(index, expected):
-    """Slices, numbers with repeats, and a mask; all three tensors alike."""
+    """Slices, numbers with repeats, and a mask; all tensors alike."""
     whole = features(4)
     part = whole[index]
     assert len(part) == len(expected) and part.grid == whole.grid
@@ -40,6 +43,13 @@ def test_cat():
     assert_image(joined, 2, second, 0)
 
 
+def test_without_thumbnails():
+    """A backbone may give none."""
+    bare = replace(features(2), thumbnail=None)
+    assert ViTFeatures.cat([bare, bare[:1]]).thumbnail is None
+    assert bare.nbytes == features(2).nbytes - 2 * 3 * 8 * 12 * 4
+
+
 def test_cat_of_different_grids():
     """The same number of patches in another arrangement is another grid."""
     with pytest.raises(ValueError, match=r'\(2, 3\), \(3, 2\).*resize'):
@@ -47,8 +57,8 @@ def test_cat_of_different_grids():
 
 
 def test_nbytes():
-    """Bytes of the three tensors, in the precision they have."""
+    """Bytes of the tensors, in the precision they have."""
     whole = features(3)
-    values = 3 * 7 * 8 * 2 + 2 * (3 * 4 * 7 * 2)
+    values = 3 * 7 * 8 * 2 + 2 * (3 * 4 * 7 * 2) + 3 * 3 * 8 * 12
     assert whole.nbytes == 4 * values
     assert whole.map(torch.Tensor.half).nbytes == 2 * values

@@ -12,6 +12,7 @@ from timm.models.vision_transformer import VisionTransformer as TimmViT
 from vit_reference import load_timm, official, tensors, timm_features
 
 from mmwsfs.models.backbones import DINOVisionTransformer
+from mmwsfs.models.backbones.dino_vit import IMAGES_AT_ONCE
 
 PATCH, NATIVE, WIDTH, HEADS, DEPTH = 8, 40, 48, 3, 3
 SWIGLU_HIDDEN = 128  # (int(4 * WIDTH * 2 / 3) + 7) // 8 * 8
@@ -235,6 +236,32 @@ def test_image_size_must_fit_the_patches(size, call):
     """The message names the image's size and the patch size."""
     with pytest.raises(ValueError, match=rf'{size[0]}x{size[1]}.*8x8.*multiple of 8'):
         getattr(tiny(), call)(torch.randn(1, 3, *size))
+
+
+@pytest.mark.parametrize('images_at_once', [1, 2, 16])
+def test_images_taken_in_parts(monkeypatch, images_at_once):
+    """A frozen backbone gives each image its own features, however many at once."""
+    monkeypatch.setitem(IMAGES_AT_ONCE, 'cpu', images_at_once)
+    backbone = tiny().eval()
+    images = torch.randn(3, 3, 32, 48)
+    found = backbone.extract(images)
+    for index in range(3):
+        alone = backbone.extract(images[index:index + 1])
+        for name in ('tokens', 'queries', 'keys', 'thumbnail'):
+            torch.testing.assert_close(
+                getattr(found, name)[index:index + 1], getattr(alone, name))
+
+
+def test_thumbnail_is_the_mean_of_the_pixels():
+    """Four values a side of a patch, here of 2 x 2 pixels each."""
+    images = torch.randn(2, 3, 16, 24)
+    thumbnail = tiny().extract(images).thumbnail
+    assert thumbnail.shape == (2, 3, 8, 12)
+    for row in range(8):
+        for column in range(12):
+            pixels = images[:, :, 2 * row:2 * row + 2, 2 * column:2 * column + 2]
+            torch.testing.assert_close(
+                thumbnail[:, :, row, column], pixels.mean(dim=(2, 3)))
 
 
 def test_extract_leaves_no_hook_behind():

@@ -244,9 +244,10 @@ def test_backbones_md(tool):
         cells = row.cells()
         assert rows[cells[0]][:len(cells)] == cells
         assert row.parameters == net.parameters - (net.width if net.patch == 14 else 0)
-        # Tokens of all blocks, queries and keys, two bytes a number.
-        assert row.feature_bytes == 2 * (net.depth + 2) * net.width * (
-            1 + row.grid[0] * row.grid[1])
+        # Tokens of all blocks, queries and keys, thumbnail; two bytes a number.
+        patches = row.grid[0] * row.grid[1]
+        assert row.feature_bytes == 2 * (
+            (net.depth + 2) * net.width * (1 + patches) + 3 * 16 * patches)
 
 
 @pytest.mark.skipif(

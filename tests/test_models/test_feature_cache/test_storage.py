@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,11 +14,12 @@ CPU = torch.device('cpu')
 
 
 def features(scale: float = 1, dtype: torch.dtype = torch.float32) -> ViTFeatures:
-    """One image's: 2 blocks, 3 heads of 4, 2 x 3 patches."""
+    """One image's: 2 blocks, 3 heads of 4, 2 x 3 patches, 8 x 12 thumbnail pixels."""
     generator = torch.Generator().manual_seed(0)
     return ViTFeatures(
         *(scale * torch.randn(shape, generator=generator).to(dtype)
-          for shape in ((1, 2, 7, 12), (1, 3, 7, 4), (1, 3, 7, 4))), (2, 3))
+          for shape in ((1, 2, 7, 12), (1, 3, 7, 4), (1, 3, 7, 4))), (2, 3),
+        torch.randn(1, 3, 8, 12, generator=generator).to(dtype))
 
 
 def tensors(value: ViTFeatures) -> list[torch.Tensor]:
@@ -31,6 +34,16 @@ def test_half_precision(dtype):
     for first, second in zip(tensors(found), tensors(value)):
         assert first.dtype == torch.float16
         assert torch.equal(first, second.half())
+
+
+@pytest.mark.parametrize('storage', ['float16', 'int8'])
+def test_thumbnails(storage):
+    """In half precision under either storage; none stays none."""
+    value = features()
+    found = decode(encode(value, storage), CPU)
+    assert torch.equal(found.thumbnail, value.thumbnail.half())
+    bare = replace(value, thumbnail=None)
+    assert decode(encode(bare, storage), CPU).thumbnail is None
 
 
 @pytest.mark.parametrize('scale', [1e-9, 1e-3, 1, 300])
@@ -65,13 +78,14 @@ def test_encoding_twice_changes_nothing_more(storage):
 
 
 def test_bytes_are_those_of_the_documented_sizes():
-    """A token of ViT-S takes 10,752 bytes in half precision and 5,424 in 8 bits."""
+    """A token of ViT-S takes 10,752 bytes in half precision and 5,424 in 8 bits, the
+    thumbnail of a patch 96."""
     value = ViTFeatures(
         torch.ones(1, 12, 5, 384), torch.ones(1, 6, 5, 64), torch.ones(1, 6, 5, 64),
-        (2, 2))
-    grid = 16
-    assert num_bytes(encode(value, 'float16')) == 5 * 10752 + grid
-    assert num_bytes(encode(value, 'int8')) == 5 * 5424 + grid
+        (2, 2), torch.ones(1, 3, 8, 8))
+    other = 16 + 4 * 96  # the grid, the thumbnail
+    assert num_bytes(encode(value, 'float16')) == 5 * 10752 + other
+    assert num_bytes(encode(value, 'int8')) == 5 * 5424 + other
 
 
 @pytest.mark.parametrize('storage', ['float16', 'int8'])
