@@ -59,10 +59,12 @@ class PixelAdaptiveRefinement(BaseModule):
             Tensor: (B, 8 * dilations, H, W).
         """
         neighbours = self._neighbours(image)
-        deviation = neighbours.std(dim=2, keepdim=True)
-        distance = (neighbours - image.unsqueeze(2)) / (
-            self.bandwidth * deviation + 1e-6)
-        return (-distance.square().mean(dim=1)).softmax(dim=1)
+        # Tensor.std over an inner axis takes ten times as long.
+        offset = neighbours - neighbours.mean(dim=2, keepdim=True)
+        variance = offset.square_().sum(dim=2, keepdim=True) / (offset.shape[2] - 1)
+        scale = self.bandwidth * variance.sqrt() + 1e-6
+        distance = neighbours.sub_(image.unsqueeze(2)).div_(scale)
+        return (-distance.square_().mean(dim=1)).softmax(dim=1)
 
     def forward(self, maps: Tensor, image: Tensor) -> Tensor:
         """Refine maps, (B, H, W), by images of their size, (B, C, H, W).
