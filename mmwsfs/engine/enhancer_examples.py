@@ -26,12 +26,14 @@ class Examples:
         entry: (P,) int, the entry of every map.
         is_query: (P,) bool.
         masks: (E, H, W) uint8: 1 = object, 0 = background, 255 = void.
+        thumbnails: (E, 3, 4 * h, 4 * w) half, for a labeler that refines, else None.
     """
 
     maps: Tensor
     entry: Tensor
     is_query: Tensor
     masks: Tensor
+    thumbnails: Tensor | None
 
     def targets(self) -> tuple[Tensor, Tensor]:
         """Of every entry and patch the object's share of the pixels that are not void,
@@ -85,7 +87,7 @@ class ExampleMaker:
         for entry in self.dataset.data_list:
             if entry['name'] in classes:
                 classes[entry['name']].append(entry['class_id'])
-        maps, entries, is_query, masks = [], [], [], []
+        maps, entries, is_query, masks, thumbnails = [], [], [], [], []
         for name in names:
             own = self._known[name] if name in self._known else self._features(name)
             image = self.dataset.read_image(name)
@@ -95,6 +97,8 @@ class ExampleMaker:
                 maps.append(torch.cat([
                     self.labeler.maps(other, own) for other in supports]))
                 entries += [len(masks)] * len(supports)
+                if self.labeler.refine is not None:
+                    thumbnails.append(own.thumbnail.half())
                 is_query += [False] + [True] * (len(supports) - 1)
                 masks.append(torch.from_numpy(np.where(
                     image['gt_seg_map'] == VOID, VOID,
@@ -102,4 +106,5 @@ class ExampleMaker:
         device = maps[0].device
         return Examples(
             torch.cat(maps), torch.tensor(entries, device=device),
-            torch.tensor(is_query, device=device), torch.stack(masks).to(device))
+            torch.tensor(is_query, device=device), torch.stack(masks).to(device),
+            torch.cat(thumbnails) if thumbnails else None)

@@ -23,8 +23,12 @@ def label_iou(labeler: AttentionLabeler, examples: Examples) -> dict[str, float]
     size = tuple(examples.masks.shape[-2:])
     sums = torch.zeros(2, 2)
     for chunk in torch.arange(len(examples.maps)).split(16):
-        found = labeler.binarise(labeler.soften(examples.maps[chunk], size))
-        truth = examples.masks[examples.entry[chunk]]
+        entry = examples.entry[chunk]
+        thumbnails = examples.thumbnails
+        found = labeler.binarise(labeler.finish(
+            examples.maps[chunk], None if thumbnails is None else thumbnails[entry],
+            size))
+        truth = examples.masks[entry]
         found = found & (truth != VOID)
         role = examples.is_query[chunk].long()
         for index, count in enumerate((found & (truth == 1), found | (truth == 1))):

@@ -96,6 +96,23 @@ class AttentionLabeler(BaseModule):
         """Head maps, (B, H, h, w), as one soft map, (B, *size) in 0..1."""
         return (upsample(maps.mean(dim=1), size) + 1) / 2
 
+    def finish(self, maps: Tensor, thumbnail: Tensor | None,
+               size: tuple[int, int]) -> Tensor:
+        """Head maps, (B, H, h, w), as a soft map, (B, *size), refined if asked for.
+
+        Raises:
+            ValueError: the map is to be refined, but the features carry no colours.
+        """
+        if self.refine is None:
+            return self.soften(maps, size)
+        if thumbnail is None:
+            raise ValueError(
+                'labeler.refine needs the images as features.thumbnail, which the '
+                'backbone does not give: take a DINOVisionTransformer, or set '
+                'labeler.refine=None')
+        soft = self.soften(maps, tuple(thumbnail.shape[-2:]))
+        return upsample(self.refine(soft, thumbnail), size)
+
     def binarise(self, soft: Tensor) -> Tensor:
         """Soft maps, (B, H, W), above the threshold: (B, H, W) bool."""
         if self.adaptive is None:
@@ -106,21 +123,8 @@ class AttentionLabeler(BaseModule):
 
     def soft_map(self, support: ViTFeatures, image: ViTFeatures,
                  size: tuple[int, int]) -> Tensor:
-        """(B, *size) in 0..1, of B images against as many supports.
-
-        Raises:
-            ValueError: the map is to be refined, but the features carry no colours.
-        """
-        maps = self.maps(support, image)
-        if self.refine is None:
-            return self.soften(maps, size)
-        if image.thumbnail is None:
-            raise ValueError(
-                'labeler.refine needs the images as features.thumbnail, which the '
-                'backbone does not give: take a DINOVisionTransformer, or set '
-                'labeler.refine=None')
-        soft = self.soften(maps, tuple(image.thumbnail.shape[-2:]))
-        return upsample(self.refine(soft, image.thumbnail), size)
+        """(B, *size) in 0..1, of B images against as many supports."""
+        return self.finish(self.maps(support, image), image.thumbnail, size)
 
     def forward(self, support: ViTFeatures, image: ViTFeatures,
                 size: tuple[int, int]) -> Tensor:

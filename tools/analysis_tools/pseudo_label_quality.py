@@ -1,0 +1,94 @@
+"""How good are a config's pseudo-masks? IoU with the true masks, by role.
+
+    pseudo_label_quality.py CONFIG [--fold F] [--split val] [--enhancer best.pth]
+
+Labels the images of a split (val: the novel classes) as supports, by their own CLS
+query, and as queries, by those of other images of the class. Intersections and unions
+are summed over all images, void left out, at the size that the config resizes to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+
+from mmwsfs.datasets.few_shot_dataset import FewShotDataset
+from mmwsfs.engine.enhancer_examples import ExampleMaker
+from mmwsfs.engine.enhancer_trainer import label_iou
+from mmwsfs.registry import DATASETS, MODELS
+from mmwsfs.structures import LazyImages
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from cli import add_common_arguments, load_config  # noqa: E402
+
+
+def build_dataset(cfg: Config, split: str) -> FewShotDataset:
+    """The images of a split with their masks, resized as the config's supports are."""
+    dataset = cfg.test_dataloader.dataset
+    steps = next(step for step in dataset.pipeline if step.type == 'EpisodeTransform')
+    load, *others = steps.query
+    resize = [step for step in others if step.type == 'Resize']
+    labels = [step for step in others if step.type != 'Resize']
+    steps.support = [load, *labels, *resize]  # masks are resized with their images
+    dataset.update(split=split, with_masks=True, num_episodes=None, way=1, shot=1)
+    built = DATASETS.build(dataset)
+    built.full_init()
+    built.read_lazily()
+    return built
+
+
+@torch.no_grad()
+def quality(cfg: Config, split: str, enhancer: str | None, partners: int) -> dict:
+    """IoUs in per cent of the config's labeler, and how many images they are of."""
+    init_default_scope(cfg.default_scope)
+    if enhancer:
+        cfg.model.labeler.enhancer.init_cfg = dict(
+            type='Pretrained', checkpoint=enhancer)
+    model = MODELS.build(cfg.model).eval()
+    model.backbone.init_weights()
+    model.labeler.init_weights()
+    if model.cache is not None:
+        model.cache.bind(model.backbone)
+    dataset = build_dataset(cfg, split)
+
+    def extract(image):
+        return model.extract_feat(LazyImages(
+            np.array([image], dtype=object), model.data_preprocessor.normalise))
+
+    names = sorted({entry['name'] for entry in dataset.data_list})
+    examples = ExampleMaker(dataset, model.labeler, extract, partners, seed=0).make(
+        names)
+    return dict(images=len(names), **label_iou(model.labeler, examples))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', help='config file with a labeler')
+    parser.add_argument('--split', choices=('trn', 'val'), default='val')
+    parser.add_argument(
+        '--enhancer', metavar='FILE', help='of an EnhancedLabeler: its best.pth')
+    parser.add_argument(
+        '--partners', type=int, default=4,
+        help='supports of each class that label the queries')
+    add_common_arguments(parser)
+    args = parser.parse_args(argv)
+    cfg = load_config(args)
+    if cfg.model.get('labeler') is None:
+        parser.error(f"the model of '{args.config}' has no labeler")
+    found = quality(cfg, args.split, args.enhancer, args.partners)
+    print(json.dumps(dict(
+        config=args.config, fold=args.fold, split=args.split, **found)))
+
+
+if __name__ == '__main__':
+    main()
