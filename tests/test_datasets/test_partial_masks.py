@@ -11,6 +11,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
+from mmengine.runner import Runner
 from PIL import Image
 from torch.utils.data import DataLoader
 
@@ -25,7 +26,8 @@ from mmwsfs.datasets import (
 )
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
 from mmwsfs.datasets.partial_masks import choose_masked, read_masked
-from mmwsfs.registry import DATASETS
+from mmwsfs.models import EnhancedLabeler
+from mmwsfs.registry import DATASETS, HOOKS, MODELS
 
 REPO = Path(__file__).parents[2]
 IMAGES = 'VOCdevkit/VOC2012/JPEGImages'
@@ -301,6 +303,45 @@ def test_masks_of_others_are_absent(
     assert len(seen) == 8  # every combination has been met
 
 
+def test_training_on_real_images(
+        few_real: Path, few_masks: Callable, make_pipeline: Callable,
+        tiny_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both stages and two steps, where no other mask exists; the list is kept."""
+    pipeline = make_pipeline(True, True)
+    pipeline[0]['query'] = pipeline[0]['support']  # its mask is resized as well
+    names = pascal(few_real, pipeline, mask_ratio=1 / 3).masked_images
+    root = few_masks(names)
+    cfg = tiny_config
+    cfg.model.labeler = dict(type='EnhancedLabeler', enhancer=dict(
+        type='PseudoLabelEnhancer', num_heads=2))
+    cfg.train_dataloader.batch_size = 12
+    cfg.train_dataloader.dataset.update(
+        data_root=str(root), lists='splits/few', with_masks=True, mask_ratio=1 / 3,
+        pipeline=pipeline)
+    cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None
+    cfg.custom_hooks = [dict(
+        type='PseudoLabelEnhancerHook', steps=2, interval=1, batch_size=4, partners=2)]
+    runner = Runner.from_cfg(cfg)
+    seen, loss = [], runner.model.loss
+
+    def watched(inputs, data_samples):
+        losses = loss(inputs, data_samples)
+        assert all(torch.isfinite(value) for value in losses.values())
+        for sample in data_samples:
+            query, support = (Path(path).stem for path in (
+                sample.query_path, sample.support_paths[0][0]))
+            assert ('gt_sem_seg' in sample) == (query in names)
+            assert ('support_masks' in sample) == (support in names)
+            seen.append((query in names, support in names))
+        return losses
+
+    monkeypatch.setattr(runner.model, 'loss', watched)
+    runner.train()
+    assert len(seen) == 24 and len(set(seen)) == 4
+    listed = (Path(cfg.work_dir) / 'masked_images.txt').read_text().splitlines()
+    assert listed == names
+
+
 def test_lazy_episodes_keep_their_masks(
         few_real: Path, few_masks: Callable, make_pipeline: Callable) -> None:
     """Cached features or not: the same labels."""
@@ -446,6 +487,23 @@ def test_own_images(tmp_path: Path, make_pipeline: Callable, tags: bool) -> None
 
 
 # ------------------------------------------------------------- configs
+@pytest.mark.parametrize(
+    'path', sorted((REPO / 'configs/wsfs').glob('*_mixed*.py')),
+    ids=lambda path: path.stem)
+def test_configs_build(path: Path) -> None:
+    """The share is that of the name, the network fits the backbone, the hook is on."""
+    cfg = Config.fromfile(path)
+    with torch.device('meta'):  # without memory
+        model = MODELS.build(cfg.model)
+    assert isinstance(model.labeler, EnhancedLabeler)
+    inputs = model.labeler.enhancer.layers[0].in_channels
+    assert inputs == model.backbone.num_heads
+    settings = cfg.train_dataloader.dataset
+    assert settings.with_masks
+    assert settings.mask_ratio == int(path.stem.rpartition('mixed')[2]) / 100
+    assert [HOOKS.build(hook).SUPERVISION for hook in cfg.custom_hooks] == ['mixed']
+
+
 @pytest.mark.parametrize('size', [400, 392])
 def test_pascal_configs_are_nested(
         shared_data: Path, monkeypatch: pytest.MonkeyPatch, size: int) -> None:

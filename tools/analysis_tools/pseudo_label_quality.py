@@ -15,7 +15,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -24,7 +23,6 @@ from mmwsfs.datasets.few_shot_dataset import FewShotDataset
 from mmwsfs.engine.enhancer_examples import ExampleMaker
 from mmwsfs.engine.enhancer_trainer import label_iou
 from mmwsfs.registry import DATASETS, MODELS
-from mmwsfs.structures import LazyImages
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -59,14 +57,9 @@ def quality(cfg: Config, split: str, enhancer: str | None, partners: int) -> dic
     if model.cache is not None:
         model.cache.bind(model.backbone)
     dataset = build_dataset(cfg, split)
-
-    def extract(image):
-        return model.extract_feat(LazyImages(
-            np.array([image], dtype=object), model.data_preprocessor.normalise))
-
     names = sorted({entry['name'] for entry in dataset.data_list})
-    examples = ExampleMaker(dataset, model.labeler, extract, partners, seed=0).make(
-        names)
+    examples = ExampleMaker(
+        dataset, model.labeler, model.extract_image, partners, seed=0).make(names)
     return dict(images=len(names), **label_iou(model.labeler, examples))
 
 

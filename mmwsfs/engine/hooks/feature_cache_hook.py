@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
-import numpy as np
 import torch
 from mmengine.dist import barrier, get_dist_info
 from mmengine.hooks import Hook
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from mmwsfs.registry import HOOKS
-from mmwsfs.structures import LazyImage, LazyImages, ViTFeatures
+from mmwsfs.structures import LazyImage
 
 from .bare_model import bare_model
 
@@ -94,7 +93,7 @@ class FeatureCacheHook(Hook):
         if not missing:
             return
         start = time.time()
-        size = cache.num_bytes(self._extract(model, missing[0]))
+        size = cache.num_bytes(model.extract_image(missing[0]))
         seconds = time.time() - start
         runner.logger.info(
             f'feature cache: {len(missing)} of {len(share)} images to compute, about '
@@ -110,12 +109,7 @@ class FeatureCacheHook(Hook):
         pixels = DataLoader(
             _Pixels(missing), batch_size=None, num_workers=loader.num_workers)
         for index, image in track(pixels, 'features', disable=rank > 0):
-            self._extract(
-                model, replace(missing[index], read=lambda image=image: image))
+            model.extract_image(
+                replace(missing[index], read=lambda image=image: image))
             if not cache.capacity:  # the disk is full
                 break
-
-    @staticmethod
-    def _extract(model: nn.Module, image: LazyImage) -> ViTFeatures:
-        return model.extract_feat(LazyImages(
-            np.array([image], dtype=object), model.data_preprocessor.normalise))

@@ -12,7 +12,7 @@ from mmwsfs.engine.enhancer_examples import ExampleMaker
 from mmwsfs.engine.enhancer_trainer import EnhancerTrainer, label_iou
 from mmwsfs.models import EnhancedLabeler
 from mmwsfs.registry import HOOKS, MODELS
-from mmwsfs.structures import VOID, LazyImages
+from mmwsfs.structures import VOID
 from mmwsfs.utils.checkpoint_file import write_checkpoint
 
 from .bare_model import bare_model
@@ -121,13 +121,9 @@ class PseudoLabelEnhancerHook(PseudoLabelHook):
             f'validates on {len(validation)}'
             + (' of the same' if training == validation else ''))
 
-        def extract(image):
-            return model.extract_feat(LazyImages(
-                np.array([image], dtype=object), model.data_preprocessor.normalise))
-
         with runner.optim_wrapper.optim_context(runner.model), torch.no_grad():
             maker = ExampleMaker(
-                dataset, labeler, extract, self.partners, seed)
+                dataset, labeler, model.extract_image, self.partners, seed)
             examples = maker.make(training)
             held_out = maker.make(validation)
         raw = label_iou(MODELS.build(self.raw), held_out)

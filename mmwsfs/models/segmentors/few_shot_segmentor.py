@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.logging import print_log
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from mmwsfs.models.feature_cache import FeatureCache
 from mmwsfs.registry import MODELS
-from mmwsfs.structures import FewShotDataSample, LazyImages, ViTFeatures
+from mmwsfs.structures import FewShotDataSample, LazyImage, LazyImages, ViTFeatures
 from mmwsfs.utils.state_dict import check_state_dict
 
 
@@ -141,6 +142,11 @@ class FewShotSegmentor(BaseSegmentor):
                 return self.extract_feat(images.load())
             return self.cache.extract(images, device, self.extract_feat)
         return self.backbone.extract(images)
+
+    def extract_image(self, image: LazyImage) -> ViTFeatures:
+        """Features of a lazy image, a batch of one."""
+        images = np.array([image], dtype=object)
+        return self.extract_feat(LazyImages(images, self.data_preprocessor.normalise))
 
     def extract_episodes(
             self, inputs: dict[str, Tensor]) -> tuple[ViTFeatures, ViTFeatures]:
