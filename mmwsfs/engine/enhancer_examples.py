@@ -82,7 +82,11 @@ class ExampleMaker:
             queries=features.queries[:, :, :1].clone(), keys=features.keys.clone())
 
     def make(self, names: list[str]) -> Examples:
-        """Examples of images that carry masks."""
+        """Examples of images that carry masks.
+
+        Raises:
+            ValueError: the pipeline loads no masks.
+        """
         classes: dict[str, list[int]] = {name: [] for name in names}
         for entry in self.dataset.data_list:
             if entry['name'] in classes:
@@ -91,6 +95,11 @@ class ExampleMaker:
         for name in names:
             own = self._known[name] if name in self._known else self._features(name)
             image = self.dataset.read_image(name)
+            if 'gt_seg_map' not in image:
+                raise ValueError(
+                    f"image '{name}' carries a mask, but the pipeline of the training "
+                    'data loads none: add LoadLabelMap, or what loads your masks, to '
+                    "the EpisodeTransform's query and support")
             for number in dict.fromkeys(classes[name]):
                 supports = [own, *(self._known[other] for other in self.pool[number]
                                    if other != name)]

@@ -134,7 +134,7 @@ class EnhancerTrainer:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     def _validate(self, loss: float) -> None:
         ious = label_iou(self.labeler, self.validation)

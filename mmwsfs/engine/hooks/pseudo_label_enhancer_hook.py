@@ -81,7 +81,8 @@ class PseudoLabelEnhancerHook(PseudoLabelHook):
 
         Raises:
             TypeError: the model's labeler is no :class:`EnhancedLabeler`.
-            ValueError: no image carries a mask, or the pipeline augments images.
+            ValueError: no image carries a mask, or the pipeline augments images or
+                loads no masks.
         """
         labeler = bare_model(runner).labeler
         if not isinstance(labeler, EnhancedLabeler):
@@ -125,7 +126,8 @@ class PseudoLabelEnhancerHook(PseudoLabelHook):
             maker = ExampleMaker(
                 dataset, labeler, model.extract_image, self.partners, seed)
             examples = maker.make(training)
-            held_out = maker.make(validation)
+            held_out = (
+                examples if validation == training else maker.make(validation))
         raw = label_iou(MODELS.build(self.raw), held_out)
         runner.logger.info(
             f"enhancer: raw pseudo-labels, IoU as support {raw['support']:.1f}, as "

@@ -1,0 +1,77 @@
+"""PseudoLabelEnhancerHook: what its first stage refuses, and few masks."""
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from mmwsfs.models import FewShotSegmentor
+
+
+@pytest.fixture
+def mixed_config(tiny_config: Config) -> Config:
+    """``tiny_config`` with an enhancer and masks that the pipeline loads."""
+    tiny_config.model.labeler = dict(
+        type='EnhancedLabeler', enhancer=dict(type='PseudoLabelEnhancer', num_heads=2))
+    dataset = tiny_config.train_dataloader.dataset
+    dataset.with_masks = True
+    for role in ('query', 'support'):
+        dataset.pipeline[0][role].insert(1, dict(type='LoadLabelMap'))
+    tiny_config.custom_hooks = [dict(
+        type='PseudoLabelEnhancerHook', steps=2, interval=1, batch_size=2, partners=1)]
+    tiny_config.test_dataloader = tiny_config.test_evaluator = None
+    tiny_config.test_cfg = None
+    return tiny_config
+
+
+def masked_list(cfg: Config, folder: Path, count: int) -> None:
+    """Masks for the first images of the first ``count`` base classes."""
+    path = folder / 'masked.txt'
+    path.write_text(''.join(f'trn_{6 + number:02d}_1\n' for number in range(count)))
+    cfg.train_dataloader.dataset.mask_list = str(path)
+
+
+@pytest.mark.parametrize('count', [1, 4, 5])
+def test_each_image_is_extracted_once(
+        mixed_config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        count: int) -> None:
+    """Also with fewer than 5 masks, where training and validation images are one."""
+    masked_list(mixed_config, tmp_path, count)
+    mixed_config.train_cfg.max_iters = 0
+    reads: Counter[str] = Counter()
+    extract = FewShotSegmentor.extract_feat
+
+    def counted(self, images):
+        if hasattr(images, 'keys'):
+            reads.update(images.keys())
+        return extract(self, images)
+
+    monkeypatch.setattr(FewShotSegmentor, 'extract_feat', counted)
+    runner = Runner.from_cfg(mixed_config)
+    runner.train()
+    assert reads and set(reads.values()) == {1}
+    names = (Path(runner.work_dir) / 'masked_images.txt').read_text().split()
+    assert len(names) == count
+    assert (Path(runner.work_dir) / 'enhancer/best.pth').is_file()
+    assert runner.model.supervision == 'mixed'
+
+
+def test_no_image_with_a_mask(mixed_config: Config) -> None:
+    """There is nothing to learn from: the error says how to give masks."""
+    mixed_config.train_dataloader.dataset.with_masks = False
+    runner = Runner.from_cfg(mixed_config)
+    with pytest.raises(ValueError, match='no training image carries a mask.*mask_ratio'):
+        runner.train()
+
+
+def test_the_pipeline_must_load_masks(mixed_config: Config) -> None:
+    """An image-level pipeline under a mixed hook is named, with the mend."""
+    for role in ('query', 'support'):
+        del mixed_config.train_dataloader.dataset.pipeline[0][role][1]
+    mixed_config.train_dataloader.dataset.mask_ratio = 0.5
+    runner = Runner.from_cfg(mixed_config)
+    with pytest.raises(ValueError, match='LoadLabelMap'):
+        runner.train()
