@@ -56,16 +56,20 @@ class ViTFeatures:
         """Join batches of one grid.
 
         Raises:
-            ValueError: the parts are of different grids.
+            ValueError: the parts are of different grids, or only some have thumbnails.
         """
         grids = {part.grid for part in parts}
         if len(grids) != 1:
             raise ValueError(
                 f'images of one batch have different token grids {sorted(grids)}: '
                 'resize them to one size in the pipeline')
+        thumbnails = [part.thumbnail for part in parts if part.thumbnail is not None]
+        if len(thumbnails) not in (0, len(parts)):
+            raise ValueError(
+                f'of {len(parts)} batches of features {len(thumbnails)} carry '
+                'thumbnails: take all from one backbone')
         return cls(
             torch.cat([part.tokens for part in parts]),
             torch.cat([part.queries for part in parts]),
             torch.cat([part.keys for part in parts]), grids.pop(),
-            None if parts[0].thumbnail is None
-            else torch.cat([part.thumbnail for part in parts]))
+            torch.cat(thumbnails) if thumbnails else None)

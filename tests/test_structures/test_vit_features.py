@@ -50,6 +50,14 @@ def test_without_thumbnails():
     assert bare.nbytes == features(2).nbytes - 2 * 3 * 8 * 12 * 4
 
 
+@pytest.mark.parametrize('bare_first', [True, False])
+def test_cat_of_some_thumbnails(bare_first):
+    """None is dropped silently, wherever the bare one is."""
+    parts = [features(1), replace(features(1), thumbnail=None)]
+    with pytest.raises(ValueError, match='of 2 batches of features 1 carry'):
+        ViTFeatures.cat(parts[::-1] if bare_first else parts)
+
+
 def test_cat_of_different_grids():
     """The same number of patches in another arrangement is another grid."""
     with pytest.raises(ValueError, match=r'\(2, 3\), \(3, 2\).*resize'):
