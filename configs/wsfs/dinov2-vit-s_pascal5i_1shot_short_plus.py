@@ -1,7 +1,5 @@
-# The short recipe with what helps at no cost: pseudo-masks spread over patches of like
-# keys, and a prior for presence, how alike the two images are as a whole.
-_base_ = './dinov2-vit-s_pascal5i_1shot_short.py'
+# The short recipe with what helps at no cost: see plus.py, and pseudo-masks spread over
+# patches of like keys.
+_base_ = ['./dinov2-vit-s_pascal5i_1shot_short.py', '../_base_/plus.py']
 
-model = dict(
-    labeler=dict(affinity=20.),
-    prior=dict(type='PairPrior', num_layers=12, embed_dims=384))
+model = dict(labeler=dict(affinity=20.), **_base_.plus)

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from mmwsfs.models.decode_heads.batch_dice_loss import batch_dice
 from mmwsfs.models.pseudo_labels import AttentionLabeler, EnhancedLabeler
 from mmwsfs.structures import VOID
 from mmwsfs.utils.checkpoint_file import read_checkpoint, write_checkpoint
@@ -26,8 +27,8 @@ def label_iou(labeler: AttentionLabeler, examples: Examples) -> dict[str, float]
         entry = examples.entry[chunk]
         thumbnails = examples.thumbnails
         found = labeler.binarise(labeler.finish(
-            examples.maps[chunk], None if thumbnails is None else thumbnails[entry],
-            size))
+            labeler.merge(examples.maps[chunk]),
+            None if thumbnails is None else thumbnails[entry], size))
         truth = examples.masks[entry]
         found = found & (truth != VOID)
         role = examples.is_query[chunk].long()
@@ -129,8 +130,7 @@ class EnhancerTrainer:
             for x in (self.training.maps[chosen], self.target[entry],
                       self.weight[entry]))
         found = self.enhancer(maps).sigmoid() * weight
-        target = target * weight
-        loss = 1 - 2 * (found * target).sum() / (found + target).sum().clamp_min(1e-6)
+        loss = batch_dice(found, target * weight)
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()

@@ -1,10 +1,11 @@
 from .backbones import DINOVisionTransformer
 from .data_preprocessor import FewShotDataPreProcessor
-from .decode_heads import FewShotClsHead, FewShotSegHead, PairPrior
+from .decode_heads import BatchDiceLoss, FewShotClsHead, FewShotSegHead, PairPrior
 from .feature_cache import FeatureCache
 from .necks import CorrelationTransformer, EfficientCorrelationTransformer
 from .pseudo_labels import (
     AttentionLabeler,
+    ClassProbe,
     EnhancedLabeler,
     PixelAdaptiveRefinement,
     PseudoLabelEnhancer,
@@ -12,8 +13,9 @@ from .pseudo_labels import (
 from .segmentors import FewShotSegmentor, PseudoMaskSegmentor
 
 __all__ = [
-    'AttentionLabeler', 'CorrelationTransformer', 'DINOVisionTransformer',
-    'EfficientCorrelationTransformer', 'EnhancedLabeler', 'FeatureCache',
-    'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor',
-    'PairPrior', 'PixelAdaptiveRefinement', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor'
+    'AttentionLabeler', 'BatchDiceLoss', 'ClassProbe', 'CorrelationTransformer',
+    'DINOVisionTransformer', 'EfficientCorrelationTransformer', 'EnhancedLabeler',
+    'FeatureCache', 'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead',
+    'FewShotSegmentor', 'PairPrior', 'PixelAdaptiveRefinement', 'PseudoLabelEnhancer',
+    'PseudoMaskSegmentor'
 ]

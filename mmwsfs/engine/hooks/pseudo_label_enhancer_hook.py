@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 
 from mmwsfs.engine.enhancer_examples import ExampleMaker
 from mmwsfs.engine.enhancer_trainer import EnhancerTrainer, label_iou
+from mmwsfs.engine.probe_fitting import ProbeFitter
 from mmwsfs.models import EnhancedLabeler
 from mmwsfs.registry import HOOKS, MODELS
 from mmwsfs.structures import VOID
@@ -96,27 +97,47 @@ class PseudoLabelEnhancerHook(PseudoLabelHook):
         if runner.iter > 0:
             runner.logger.info('enhancer: as it is in the checkpoint')
             return
-        if labeler.enhancer.pretrained:
-            runner.logger.info(
-                f"enhancer: from '{labeler.enhancer.init_cfg['checkpoint']}'")
-            return
         if is_main_process():
             self._train(runner, labeler)
-        for parameter in labeler.enhancer.parameters():
-            broadcast(parameter.data)
+        for tensor in (*labeler.parameters(), *labeler.buffers()):
+            broadcast(tensor.data)
 
     def _train(self, runner: Runner, labeler: EnhancedLabeler) -> None:
-        model = bare_model(runner)
+        """The network, unless it comes from a file, then the probe, if there is one."""
         dataset = runner.train_dataloader.dataset
         names = dataset.masked_images
         if names is None:
             names = sorted({entry['name'] for entry in dataset.data_list})
-        if not names:
+        training, validation = self._split(list(names), runner.seed or 0)
+        if labeler.enhancer.pretrained:
+            runner.logger.info(
+                f"enhancer: from '{labeler.enhancer.init_cfg['checkpoint']}'")
+        elif not names:
             raise ValueError(
                 'no training image carries a mask: raise mask_ratio, name images in '
                 'mask_list, or take a config for image-level labels')
+        else:
+            self._train_enhancer(runner, labeler, training, validation)
+        if labeler.probe is not None and names:
+            self._fit_probe(runner, labeler, training, validation)
+
+    def _fit_probe(self, runner: Runner, labeler: EnhancedLabeler, training: list[str],
+                   validation: list[str]) -> None:
+        fitter = ProbeFitter(
+            labeler, runner.train_dataloader.dataset, bare_model(runner).extract_image)
+        with runner.optim_wrapper.optim_context(runner.model):
+            iou = fitter.fit(training, [] if validation == training else validation)
+        known = int(labeler.probe.known.sum())
+        runner.logger.info(
+            f'enhancer: class probe of {known} classes'
+            + ('' if iou is None else f', IoU with it as support {iou:.1f}'))
+        if iou is not None:
+            runner.visualizer.add_scalars({'enhancer/probe_iou': iou}, 0)
+
+    def _train_enhancer(self, runner: Runner, labeler: EnhancedLabeler,
+                        training: list[str], validation: list[str]) -> None:
+        names = sorted({*training, *validation})
         seed = runner.seed or 0
-        training, validation = self._split(list(names), seed)
         runner.logger.info(
             f'enhancer: {len(names)} images carry masks; trains on {len(training)}, '
             f'validates on {len(validation)}'
@@ -124,7 +145,8 @@ class PseudoLabelEnhancerHook(PseudoLabelHook):
 
         with runner.optim_wrapper.optim_context(runner.model), torch.no_grad():
             maker = ExampleMaker(
-                dataset, labeler, model.extract_image, self.partners, seed)
+                runner.train_dataloader.dataset, labeler,
+                bare_model(runner).extract_image, self.partners, seed)
             examples = maker.make(training)
             held_out = (
                 examples if validation == training else maker.make(validation))

@@ -12,6 +12,7 @@ from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
 
 from .correlation_attention import correlation_attention
+from .running_moments import RunningMoments
 
 
 def pool_support(x: Tensor, kernel: int) -> Tensor:
@@ -91,16 +92,24 @@ class CorrelationBlock(nn.Module):
         return q[0].unflatten(0, (self.num_heads, -1)).permute(2, 0, 3, 1).contiguous()
 
     def attend_product(self, pooled: Tensor, query: Tensor, support: Tensor,
-                       make_query: Callable[[], Tensor] | None) -> Tensor:
+                       make_query: Callable[[], Tensor] | None,
+                       moments: tuple[Tensor, Tensor] | None) -> Tensor:
         """Attention to the product of ``query``, (C, P, d), and ``support``, (C, d, S).
+
+        Given ``moments``, a mean and a deviation for every channel, (C,), it is to the
+        standardised product, which is never made: the weights are changed instead.
 
         Returns:
             Tensor: (1, O / 2, P, T).
         """
+        weight = self.qkv.weight[self.hidden:].flatten(1)
+        bias = self.qkv.bias[self.hidden:]
+        if moments is not None:
+            mean, deviation = moments
+            weight = weight / deviation
+            bias = bias - (weight * mean).sum(dim=1)
         out = correlation_attention(
-            self._attending(pooled), query, support,
-            self.qkv.weight[self.hidden:].flatten(1), self.qkv.bias[self.hidden:],
-            make_query)
+            self._attending(pooled), query, support, weight, bias, make_query)
         return out.permute(1, 3, 0, 2).flatten(0, 1).unsqueeze(0)
 
     def attend(self, pooled: Tensor, full: Tensor) -> Tensor:
@@ -140,6 +149,12 @@ class CorrelationTransformer(BaseModule):
             the product of ``kernels``. Defaults to 12.
         channels (Sequence[int]): output channels of the blocks. Defaults to (32, 128).
         kernels (Sequence[int]): pooling of the blocks. Defaults to (4, 3).
+        standardise (bool): bring every channel of the correlation (block and head of
+            the backbone) to mean 0 and deviation 1 first, as they are on average over
+            the training pairs; our addition. Channels differ far more from each other
+            than within an image, and the GroupNorms, which take several together, leave
+            little of the latter: training starts slowly. It costs nothing. Mean and
+            variance are buffers and do not change in testing. Defaults to False.
         init_cfg (dict, optional): Defaults to None.
     """
 
@@ -149,6 +164,7 @@ class CorrelationTransformer(BaseModule):
                  support_size: int = 12,
                  channels: Sequence[int] = (32, 128),
                  kernels: Sequence[int] = (4, 3),
+                 standardise: bool = False,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         size = 1
@@ -162,6 +178,7 @@ class CorrelationTransformer(BaseModule):
         self.num_heads = num_heads
         self.support_size = support_size
         in_channels = num_layers * num_heads
+        self.moments = RunningMoments(in_channels) if standardise else None
         self.blocks = nn.ModuleList()
         for out_channels, kernel in zip(channels, kernels):
             self.blocks.append(CorrelationBlock(in_channels, out_channels, kernel))
@@ -211,8 +228,15 @@ class CorrelationTransformer(BaseModule):
         support = self._split_heads(support).transpose(-1, -2)
         first, *others = self.blocks
         pooled = (query @ pool_support(support, first.kernel)).unsqueeze(0)
+        moments = None
+        if self.moments is not None:
+            if self.training:
+                self.moments.note(pooled[0, :, :, 1:])
+            moments = self.moments.mean_and_deviation()
+            mean, deviation = (x[:, None, None] for x in moments)
+            pooled = (pooled - mean) / deviation
         x = first(pooled, first.attend_product(
-            pooled, query, support[..., keeps[0]], make_query))
+            pooled, query, support[..., keeps[0]], make_query, moments))
         for block, keep in zip(others, keeps[1:]):
             pooled = pool_support(x, block.kernel)
             x = block(pooled, block.attend(pooled, x[..., keep]))
@@ -254,5 +278,7 @@ class CorrelationTransformer(BaseModule):
             pair for row in range(len(query)) for pair in self._reduce_query(
                 query.tokens[row, :, 1:],
                 support[row * own:(row + 1) * own], keeps[row * own:])])
+        if self.training and self.moments is not None:
+            self.moments.learn()
         maps = maps.unflatten(2, query.grid)
         return maps[..., 0], maps[..., 1]

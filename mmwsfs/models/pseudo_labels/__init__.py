@@ -1,9 +1,10 @@
 from .attention_labeler import AttentionLabeler
+from .class_probe import ClassProbe
 from .enhanced_labeler import EnhancedLabeler
 from .pixel_adaptive_refinement import PixelAdaptiveRefinement
 from .pseudo_label_enhancer import PseudoLabelEnhancer
 
 __all__ = [
-    'AttentionLabeler', 'EnhancedLabeler', 'PixelAdaptiveRefinement',
+    'AttentionLabeler', 'ClassProbe', 'EnhancedLabeler', 'PixelAdaptiveRefinement',
     'PseudoLabelEnhancer'
 ]

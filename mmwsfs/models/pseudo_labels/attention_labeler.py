@@ -8,6 +8,8 @@ from torch import Tensor
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
 
+from .propagate import propagate
+
 
 def head_maps(support: ViTFeatures, image: ViTFeatures) -> Tensor:
     """Cosine, per head, of a support's CLS query with the patch keys of an image.
@@ -23,29 +25,6 @@ def head_maps(support: ViTFeatures, image: ViTFeatures) -> Tensor:
     cls_query = F.normalize(support.queries[:, :, :1].float(), dim=-1)
     keys = F.normalize(image.keys[:, :, 1:].float(), dim=-1)
     return (cls_query * keys).sum(dim=-1).unflatten(-1, image.grid)
-
-
-def propagate(maps: Tensor, image: ViTFeatures, sharpness: float) -> Tensor:
-    """Let patches of like keys take like values: one step of a random walk.
-
-    A patch takes the mean of the whole image's values, weighted by the softmax of
-    ``sharpness`` times its cosine with each patch's key, mean over the heads.
-
-    Args:
-        maps: (B, C, h, w), of B images.
-        image: their features.
-        sharpness: 0 is the image's mean everywhere; the larger, the closer must keys
-            be.
-
-    Returns:
-        Tensor: (B, C, h, w), within the range of ``maps``.
-    """
-    keys = F.normalize(image.keys[:, :, 1:].float(), dim=-1)
-    heads = keys.shape[1]
-    keys = keys.transpose(1, 2).flatten(2)
-    affinity = (keys @ keys.transpose(1, 2) * (sharpness / heads)).softmax(dim=-1)
-    spread = affinity @ maps.flatten(2).transpose(1, 2)
-    return spread.transpose(1, 2).unflatten(-1, image.grid)
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
@@ -92,25 +71,29 @@ class AttentionLabeler(BaseModule):
         with torch.autocast(maps.device.type, enabled=False):
             return propagate(maps, image, self.affinity)
 
-    def soften(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
-        """Head maps, (B, H, h, w), as one soft map, (B, *size) in 0..1."""
-        return (upsample(maps.mean(dim=1), size) + 1) / 2
+    def merge(self, maps: Tensor) -> Tensor:
+        """Head maps, (B, H, h, w), as scores of foreground, (B, h, w)."""
+        return maps.mean(dim=1)
 
-    def finish(self, maps: Tensor, thumbnail: Tensor | None,
+    def soften(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
+        """Scores, (B, h, w), as a soft map, (B, *size) in 0..1."""
+        return (upsample(scores, size) + 1) / 2
+
+    def finish(self, scores: Tensor, thumbnail: Tensor | None,
                size: tuple[int, int]) -> Tensor:
-        """Head maps, (B, H, h, w), as a soft map, (B, *size), refined if asked for.
+        """Scores, (B, h, w), as a soft map, (B, *size), refined if asked for.
 
         Raises:
             ValueError: the map is to be refined, but the features carry no colours.
         """
         if self.refine is None:
-            return self.soften(maps, size)
+            return self.soften(scores, size)
         if thumbnail is None:
             raise ValueError(
                 'labeler.refine needs the images as features.thumbnail, which the '
                 'backbone does not give: take a DINOVisionTransformer, or set '
                 'labeler.refine=None')
-        soft = self.soften(maps, tuple(thumbnail.shape[-2:]))
+        soft = self.soften(scores, tuple(thumbnail.shape[-2:]))
         return upsample(self.refine(soft, thumbnail), size)
 
     def binarise(self, soft: Tensor) -> Tensor:
@@ -121,12 +104,25 @@ class AttentionLabeler(BaseModule):
         threshold = pixels.mean(dim=1) + self.adaptive * pixels.std(dim=1)
         return soft > threshold[:, None, None]
 
-    def soft_map(self, support: ViTFeatures, image: ViTFeatures,
-                 size: tuple[int, int]) -> Tensor:
-        """(B, *size) in 0..1, of B images against as many supports."""
-        return self.finish(self.maps(support, image), image.thumbnail, size)
+    def scores(self, support: ViTFeatures, image: ViTFeatures,
+               classes: Tensor | None = None) -> Tensor:
+        """(B, h, w), of B images against as many supports.
 
-    def forward(self, support: ViTFeatures, image: ViTFeatures,
-                size: tuple[int, int]) -> Tensor:
+        Args:
+            support: features of the supports.
+            image: features of the images.
+            classes: (B,) int, the class of each pair, for labelers that know some of
+                the training classes. Not given in testing: it numbers others.
+        """
+        return self.merge(self.maps(support, image))
+
+    def soft_map(self, support: ViTFeatures, image: ViTFeatures, size: tuple[int, int],
+                 classes: Tensor | None = None) -> Tensor:
+        """(B, *size) in 0..1, of B images against as many supports."""
+        scores = self.scores(support, image, classes)
+        return self.finish(scores, image.thumbnail, size)
+
+    def forward(self, support: ViTFeatures, image: ViTFeatures, size: tuple[int, int],
+                classes: Tensor | None = None) -> Tensor:
         """Pseudo-masks, (B, *size) bool: the soft map above the threshold."""
-        return self.binarise(self.soft_map(support, image, size))
+        return self.binarise(self.soft_map(support, image, size, classes))

@@ -176,7 +176,8 @@ class FewShotSegmentor(BaseSegmentor):
         if self.supervision == 'pixel':
             self._require(given, 'support masks')
             return torch.cat(given)
-        return self._prefer(given, self.labeler(support, support, size))
+        return self._prefer(
+            given, self.labeler(support, support, size, self._classes(data_samples)))
 
     def query_masks(self, query: ViTFeatures, support: ViTFeatures,
                     size: tuple[int, int],
@@ -194,8 +195,17 @@ class FewShotSegmentor(BaseSegmentor):
             self._require(given, 'query masks')
             return torch.cat(given)
         presence = self._presence(data_samples)
-        made = self.labeler(support, query, size) & presence[:, None, None]
+        made = self.labeler(support, query, size, self._classes(data_samples))
+        made &= presence[:, None, None]
         return self._prefer(given, made)
+
+    def _classes(self, data_samples: list[FewShotDataSample]) -> Tensor | None:
+        """Classes of the pairs, (B,) int, in training; in testing they are others."""
+        if not self.training:
+            return None
+        device = next(self.parameters()).device
+        return torch.tensor(
+            [int(sample.class_ids[0]) for sample in data_samples], device=device)
 
     def _prefer(self, given: list[Tensor | None], made: Tensor) -> Tensor:
         """The labeler's masks; under 'mixed' those that the data carry in their place.

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from mmwsfs.datasets.few_shot_dataset import FewShotDataset
+from mmwsfs.datasets.transforms.pack_episode_inputs import class_pixels
+from mmwsfs.models.pseudo_labels import ClassProbe, EnhancedLabeler
+from mmwsfs.models.pseudo_labels.class_probe import ProbeSums
+from mmwsfs.structures import VOID, LazyImage, ViTFeatures
+
+
+class ProbeFitter:
+    """Fits the :class:`ClassProbe` of a labeler to images that carry masks.
+
+    Args:
+        labeler: with a probe.
+        dataset: the training images.
+        extract: features of one image.
+
+    Raises:
+        ValueError: the probe is of fewer classes than the training data.
+    """
+
+    def __init__(self, labeler: EnhancedLabeler, dataset: FewShotDataset,
+                 extract: Callable[[LazyImage], ViTFeatures]) -> None:
+        self.labeler = labeler
+        self.probe: ClassProbe = labeler.probe
+        self.dataset = dataset
+        self.extract = extract
+        self.classes: dict[str, list[int]] = {}
+        for entry in dataset.data_list:
+            self.classes.setdefault(entry['name'], []).append(entry['class_id'])
+        num_classes = len(self.probe.known)
+        highest = max(entry['class_id'] for entry in dataset.data_list)
+        if highest > num_classes:
+            raise ValueError(
+                f'the training data number their classes up to {highest}, '
+                f'model.labeler.probe.num_classes is {num_classes}: set it to '
+                f"{len(dataset.metainfo['classes'])}")
+        self.sums = ProbeSums(self.probe.planes.shape[1], num_classes)
+
+    @torch.no_grad()
+    def fit(self, training: list[str], held_out: list[str]) -> float | None:
+        """Fit to ``training``, try on ``held_out``, then fit to both.
+
+        Returns:
+            float, optional: IoU in per cent on ``held_out``, as supports: summed over
+            all images and their tags, void left out. None if nothing is held out.
+        """
+        for name in training:
+            self._add(name, self._image(name))
+        self.probe.fit(self.sums)
+        if not held_out:
+            return None
+        both = either = 0
+        for name in held_out:
+            features = self._image(name)
+            image = self._add(name, features)
+            valid = torch.from_numpy(image['gt_seg_map'] != VOID)
+            for number in dict.fromkeys(self.classes[name]):
+                truth = torch.from_numpy(class_pixels(image, number)) & valid
+                mask = self.labeler(
+                    features, features, tuple(valid.shape),
+                    torch.tensor([number], device=features.tokens.device))[0].cpu()
+                both += int((mask & truth).sum())
+                either += int(((mask | truth) & valid).sum())
+        self.probe.fit(self.sums)
+        return 100 * both / max(either, 1)
+
+    def _image(self, name: str) -> ViTFeatures:
+        return self.extract(self.dataset.read_image(name)['img'])
+
+    def _add(self, name: str, features: ViTFeatures) -> dict:
+        """Take an image's patches in; returns the image."""
+        image = self.dataset.read_image(name)
+        masks = torch.zeros(len(self.probe.known) + 1, *image['gt_seg_map'].shape)
+        for number in dict.fromkeys(self.classes[name]):
+            masks[number - 1] = torch.from_numpy(
+                class_pixels(image, number).astype(np.float32))
+        masks[-1] = torch.from_numpy((image['gt_seg_map'] != VOID).astype(np.float32))
+        shares = F.adaptive_avg_pool2d(masks, features.grid).flatten(1).T
+        valid = shares[:, -1]
+        self.sums.add(
+            self.probe.patches(features)[0],
+            shares[:, :-1] / valid.clamp_min(1e-6).unsqueeze(1), valid)
+        return image
