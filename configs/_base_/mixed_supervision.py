@@ -1,6 +1,6 @@
 # Mixed supervision: an enhancer, trained first on the images that carry masks, makes
-# the pseudo-masks of all others, and a probe of the classes helps it. The labeler belongs
-# to the model, which takes it from here by `_base_.mixed`; its number of heads and its
+# the pseudo-masks of all others, with the help of a probe of the classes. The labeler
+# belongs to the model, which takes it from here by `_base_.mixed`; its number of heads and its
 # width are the backbone's, and it holds as many classes as any data set here has.
 mixed = dict(
     labeler=dict(

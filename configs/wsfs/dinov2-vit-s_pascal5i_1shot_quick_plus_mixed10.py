@@ -1,5 +1,5 @@
-# dinov2-vit-s_pascal5i_1shot_quick_plus.py with tags for all images and masks for 10 % of
-# them.
+# dinov2-vit-s_pascal5i_1shot_quick_plus.py with tags for all images and masks for
+# 10 % of them.
 _base_ = ['./dinov2-vit-s_pascal5i_1shot_quick_mixed10.py', '../_base_/plus.py']
 
 model = dict(**_base_.plus)

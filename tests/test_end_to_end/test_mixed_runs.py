@@ -26,7 +26,8 @@ model = dict(
         _delete_=True, type='DINOVisionTransformer', patch_size=14, img_size=56,
         arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)),
     neck=dict(num_layers=2, num_heads=3),
-    labeler=dict(enhancer=dict(num_heads=3)))
+    labeler=dict(
+        enhancer=dict(num_heads=3), probe=dict(layers=(0, 1), embed_dims=24)))
 train_dataloader = dict(batch_size=4)
 test_dataloader = dict(batch_size=3, dataset=dict(num_episodes=10))
 val_dataloader = val_cfg = val_evaluator = None

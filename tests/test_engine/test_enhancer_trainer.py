@@ -116,7 +116,7 @@ def test_iou():
     for role, name in enumerate(('support', 'query')):
         both = either = 0
         for i in range(role, 6, 2):
-            soft = labeler.soften(examples.maps[i:i + 1], (32, 32))
+            soft = labeler.soften(examples.maps[i:i + 1].mean(dim=1), (32, 32))
             mask, truth = labeler.binarise(soft)[0], examples.masks[i]
             for a, b in zip(mask.flatten().tolist(), truth.flatten().tolist()):
                 if b != 255:

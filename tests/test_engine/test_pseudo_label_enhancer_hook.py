@@ -75,3 +75,32 @@ def test_the_pipeline_must_load_masks(mixed_config: Config) -> None:
     runner = Runner.from_cfg(mixed_config)
     with pytest.raises(ValueError, match='LoadLabelMap'):
         runner.train()
+
+
+@pytest.mark.parametrize('count', [3, 5])
+def test_the_probe_knows_the_classes_with_masks(
+        mixed_config: Config, tmp_path: Path, count: int) -> None:
+    """Only these, whether or not images are held out."""
+    masked_list(mixed_config, tmp_path, count)
+    mixed_config.train_cfg.max_iters = 0
+    mixed_config.model.labeler.probe = dict(
+        type='ClassProbe', num_classes=20, layers=(0, 1), embed_dims=16)
+    runner = Runner.from_cfg(mixed_config)
+    runner.train()
+    names = runner.train_dataloader.dataset.masked_images
+    expected = {entry['class_id'] for entry in runner.train_dataloader.dataset.data_list
+                if entry['name'] in names}
+    known = runner.model.labeler.probe.known
+    assert {i + 1 for i in range(20) if known[i]} == expected
+    assert runner.model.labeler.probe.planes.abs().sum() > 0
+
+
+def test_the_probe_needs_room_for_all_classes(
+        mixed_config: Config, tmp_path: Path) -> None:
+    """The error names the setting and its value."""
+    masked_list(mixed_config, tmp_path, 3)
+    mixed_config.model.labeler.probe = dict(
+        type='ClassProbe', num_classes=7, layers=(0, 1), embed_dims=16)
+    runner = Runner.from_cfg(mixed_config)
+    with pytest.raises(ValueError, match='num_classes is 7: set it to'):
+        runner.train()

@@ -119,13 +119,19 @@ def naive_block(x, mask, p, prefix, kernel):
     return naive_group_norm(y + z, get('ffn_norm.weight'), get('ffn_norm.bias'))
 
 
-def naive_neck(query, support, masks, p, size, kernels):
-    """(B, O, h, w) classification and segmentation maps, pair by pair."""
+def naive_neck(query, support, masks, p, size, kernels, moments=None):
+    """(B, O, h, w) classification and segmentation maps, pair by pair.
+
+    With ``moments``, mean and deviation of every channel: of the standardised one.
+    """
     cls_maps, seg_maps = [], []
     for index, mask in enumerate(masks):
         x = naive_correlation(
             query.tokens[index].double(), support.tokens[index].double(),
             support.grid, size)
+        if moments is not None:
+            mean, deviation = moments
+            x = (x - mean[:, None, None]) / deviation[:, None, None]
         for number, kernel in enumerate(kernels):
             x = naive_block(x, mask, p, f'blocks.{number}', kernel)
         for first in (0, 3):
@@ -357,3 +363,65 @@ def test_kernels_must_reduce_the_grid_to_one(kwargs):
     """Else there would be no segmentation token."""
     with pytest.raises(ValueError, match='must multiply to support_size'):
         CorrelationTransformer(**kwargs)
+
+
+@pytest.mark.parametrize('mask', [mask_full, mask_partial, mask_empty])
+def test_standardised_equals_the_naive_order(mask):
+    """Weights changed instead of the correlation: the same maps, the same gradients."""
+    neck = random_neck(channels=(16, 32), standardise=True).eval()
+    neck.moments.mean.copy_(torch.randn(HEADS * LAYERS))
+    neck.moments.var.copy_(torch.rand(HEADS * LAYERS) + 0.1)
+    query, support = random_features(2, (4, 7)), random_features(2, (5, 5))
+    masks = torch.stack([mask(40, 32), mask_partial(40, 32).flip(0)])
+    params = {
+        name: value.detach().double().requires_grad_()
+        for name, value in neck.named_parameters()}
+    moments = (neck.moments.mean.double(), neck.moments.var.double().sqrt())
+    found = neck(query, support, masks)
+    expected = naive_neck(query, support, masks, params, 12, (4, 3), moments)
+    for x, y in zip(found, expected):
+        assert_close(x, y)
+    weights = [torch.randn(x.shape) for x in found]
+    sum((x * w).sum() for x, w in zip(found, weights)).backward()
+    sum((x * w.double()).sum() for x, w in zip(expected, weights)).backward()
+    scale = max(p.grad.abs().max() for p in params.values())
+    for name, parameter in neck.named_parameters():
+        error = (parameter.grad.double() - params[name].grad).abs().max()
+        assert error <= 1e-5 * scale, name
+
+
+def test_moments_of_the_training_pairs():
+    """Mean and variance of the pooled patches of all pairs, only of training."""
+    neck = random_neck(channels=(16, 32), standardise=True)
+    seen = []
+    for _ in range(3):
+        query, support = random_features(2, (4, 7)), random_features(2, (5, 5))
+        neck(query, support, torch.ones(2, 8, 8))
+        for pair in range(2):
+            correlation = naive_correlation(
+                query.tokens[pair].double(), support.tokens[pair].double(), (5, 5), 12)
+            seen.append(naive_pool(correlation, 4)[:, :, 1:].flatten(1))
+    neck.eval()(query, support, torch.ones(2, 8, 8))
+    assert neck.moments.num_pairs == 6
+    values = torch.cat(seen, dim=1)
+    assert_close(neck.moments.mean, values.mean(dim=1))
+    assert_close(neck.moments.var, values.var(dim=1, correction=0))
+
+
+def test_a_pair_does_not_depend_on_its_batch_while_moments_are_learned():
+    """The moments change after a step, not within it."""
+    torch.manual_seed(1)
+    neck = random_neck(channels=(16, 32), standardise=True)
+    query, support = random_features(3, (4, 7)), random_features(3, (5, 5))
+    masks = torch.ones(3, 8, 8)
+    neck(query, support, masks)
+    state = {name: value.clone() for name, value in neck.state_dict().items()}
+    together = neck(query, support, masks)[1]
+    neck.load_state_dict(state)
+    alone = neck(query[2:], support[2:], masks[2:])[1]
+    assert torch.equal(together[2:], alone)
+
+
+def test_no_moments_unless_asked_for():
+    """Released checkpoints hold none."""
+    assert not any('moments' in name for name in random_neck().state_dict())
