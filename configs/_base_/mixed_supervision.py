@@ -1,7 +1,7 @@
 # Mixed supervision: an enhancer, trained first on the images that carry masks, makes
 # the pseudo-masks of all others, with the help of a probe of the classes. The labeler
-# belongs to the model, which takes it from here by `_base_.mixed`; its number of heads and its
-# width are the backbone's, and it holds as many classes as any data set here has.
+# belongs to the model, which takes it from here by `_base_.mixed`; its number of heads
+# and its width are the backbone's, and it has room for the classes of COCO.
 mixed = dict(
     labeler=dict(
         type='EnhancedLabeler',

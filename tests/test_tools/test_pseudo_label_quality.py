@@ -45,15 +45,35 @@ def test_labelers_and_splits(quality):
     assert base['images'] == 45
 
 
+MIXED = (
+    *TINY, 'model.neck.num_layers=2', 'model.neck.num_heads=3',
+    'model.labeler.enhancer.num_heads=3',
+    'model.labeler.probe.layers=[0,1]', 'model.labeler.probe.embed_dims=24',
+    'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
+    'train_dataloader.dataset.mask_ratio=0.5')
+
+
+def test_training_labels(quality, run_tool, tmp_path):
+    """Of the images without masks, with and without what the probe knows."""
+    run_tool('tools/train.py', CONFIG.format('_mixed10'), '--fold', '1',
+             '--work-dir', tmp_path, '--cfg-options', *MIXED, 'train_cfg.max_iters=1',
+             'default_hooks.checkpoint.interval=1', 'val_dataloader=None',
+             'val_cfg=None', 'val_evaluator=None')
+    masked = (tmp_path / 'masked_images.txt').read_text().split()
+    arguments = ('--fold', '1', '--checkpoint', tmp_path / 'iter_1.pth')
+    found = quality('_mixed10', *arguments, '--cfg-options', *MIXED)
+    assert found['images'] == 45 - len(masked) and found['split'] == 'trn'
+    assert 0 < found['with_classes'] <= 100 and 0 < found['enhancer'] <= 100
+    assert found['with_classes'] != found['enhancer']
+    with pytest.raises(ValueError, match='iter_1.pth'):
+        quality('', *arguments, '--cfg-options', *TINY)
+
+
 def test_an_enhancer(quality, run_tool, tmp_path):
     """The network that train_enhancer.py wrote labels the images."""
-    heads = 'model.labeler.enhancer.num_heads=3'
     run_tool('tools/train_enhancer.py', CONFIG.format('_mixed10'), '--fold', '1',
-             '--work-dir', tmp_path, '--cfg-options', *TINY, heads,
-             'train_dataloader.num_workers=0',
-             'train_dataloader.persistent_workers=False',
-             'train_dataloader.dataset.mask_ratio=0.5')
+             '--work-dir', tmp_path, '--cfg-options', *MIXED)
     found = quality(
         '_mixed10', '--fold', '1', '--enhancer', tmp_path / 'enhancer/best.pth',
-        '--cfg-options', *TINY, heads)
+        '--cfg-options', *MIXED)
     assert 0 < found['query'] < 100

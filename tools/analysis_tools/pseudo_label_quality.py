@@ -1,10 +1,15 @@
 """How good are a config's pseudo-masks? IoU with the true masks, by role.
 
     pseudo_label_quality.py CONFIG [--fold F] [--split val] [--enhancer best.pth]
+    pseudo_label_quality.py CONFIG [--fold F] --checkpoint iter_400.pth
 
 Labels the images of a split (val: the novel classes) as supports, by their own CLS
 query, and as queries, by those of other images of the class. Intersections and unions
 are summed over all images, void left out, at the size that the config resizes to.
+
+With the checkpoint of a run with masks for some images: how good its labels of the
+other training images are, as supports, without and with what is known of their class.
+The mean over the classes is given as well.
 """
 
 from __future__ import annotations
@@ -18,11 +23,16 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from torch import Tensor
 
+from mmwsfs.apis import init_model
 from mmwsfs.datasets.few_shot_dataset import FewShotDataset
+from mmwsfs.datasets.transforms.pack_episode_inputs import class_pixels
 from mmwsfs.engine.enhancer_examples import ExampleMaker
 from mmwsfs.engine.enhancer_trainer import label_iou
+from mmwsfs.models import EnhancedLabeler
 from mmwsfs.registry import DATASETS, MODELS
+from mmwsfs.structures import VOID, ViTFeatures
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -63,6 +73,54 @@ def quality(cfg: Config, split: str, enhancer: str | None, partners: int) -> dic
     return dict(images=len(names), **label_iou(model.labeler, examples))
 
 
+def class_ious(labeler: EnhancedLabeler, image: ViTFeatures, labels: dict,
+               classes: Sequence[int], sums: Tensor) -> None:
+    """Add an image's intersections and unions to sums, (2, N, 2).
+
+    First come the labels without, then those with its classes known.
+    """
+    valid = torch.from_numpy(labels['gt_seg_map'] != VOID)
+    for number in classes:
+        truth = torch.from_numpy(class_pixels(labels, number)) & valid
+        known = torch.tensor([number], device=image.tokens.device)
+        for row, told in enumerate((None, known)):
+            mask = labeler(image, image, tuple(valid.shape), told)[0].cpu() & valid
+            sums[row, number - 1, 0] += (mask & truth).sum()
+            sums[row, number - 1, 1] += (mask | truth).sum()
+
+
+@torch.no_grad()
+def training_quality(cfg: Config, checkpoint: str) -> dict:
+    """IoUs in per cent of a run's labels on the training images without masks."""
+    init_default_scope(cfg.default_scope)
+    model = init_model(cfg, checkpoint)
+    if model.cache is not None:
+        model.cache.bind(model.backbone)
+    settings = cfg.train_dataloader.dataset
+    masked = set(DATASETS.build(settings).masked_images or ())
+    dataset = DATASETS.build(dict(settings, mask_ratio=None, mask_list=None))
+    dataset.full_init()
+    dataset.read_lazily()
+    classes: dict[str, list[int]] = {}
+    for entry in dataset.data_list:
+        if entry['name'] not in masked:
+            classes.setdefault(entry['name'], []).append(entry['class_id'])
+    sums = torch.zeros(2, len(dataset.metainfo['classes']), 2, dtype=torch.double)
+    for name, numbers in sorted(classes.items()):
+        labels = dataset.read_image(name)
+        class_ious(
+            model.labeler, model.extract_image(labels['img']), labels,
+            dict.fromkeys(numbers), sums)
+    shown = sums[0, :, 1] > 0
+    found: dict = dict(images=len(classes))
+    for name, own in zip(('enhancer', 'with_classes'), sums):
+        both, either = own.sum(dim=0).tolist()
+        found[name] = 100 * both / max(either, 1)
+        found[f'{name}_class_mean'] = float(
+            100 * (own[shown, 0] / own[shown, 1]).mean())
+    return found
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -73,14 +131,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--partners', type=int, default=4,
         help='supports of each class that label the queries')
+    parser.add_argument(
+        '--checkpoint', metavar='FILE',
+        help='of a run with masks for some images: its training labels instead')
     add_common_arguments(parser)
     args = parser.parse_args(argv)
     cfg = load_config(args)
     if cfg.model.get('labeler') is None:
         parser.error(f"the model of '{args.config}' has no labeler")
-    found = quality(cfg, args.split, args.enhancer, args.partners)
-    print(json.dumps(dict(
-        config=args.config, fold=args.fold, split=args.split, **found)))
+    if args.checkpoint:
+        split, found = 'trn', training_quality(cfg, args.checkpoint)
+    else:
+        split = args.split
+        found = quality(cfg, split, args.enhancer, args.partners)
+    print(json.dumps(dict(config=args.config, fold=args.fold, split=split, **found)))
 
 
 if __name__ == '__main__':
