@@ -112,7 +112,7 @@ class AttentionLabeler(BaseModule):
             support: features of the supports.
             image: features of the images.
             classes: (B,) int, the class of each pair, for labelers that know some of
-                the training classes. Not given in testing: it numbers others.
+                the training classes. Given for the targets of training alone.
         """
         return self.merge(self.maps(support, image))
 

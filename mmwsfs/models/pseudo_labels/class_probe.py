@@ -63,8 +63,8 @@ class ClassProbe(BaseModule):
     An attention map tells objects from background, not one object from another. Where
     some images of a class carry masks, a linear classifier of patches does: ridge
     regression of every class's share of a patch on the patch's tokens of some blocks,
-    fitted in closed form to the images with masks. It helps to label the *training*
-    images of these classes; a test's classes are new, and it knows none of them.
+    fitted in closed form to the images with masks. It helps to label the queries of
+    *training*; a test's classes are new, and it knows none of them.
 
     Args:
         num_classes (int): of the training data set, numbered 1..num_classes.

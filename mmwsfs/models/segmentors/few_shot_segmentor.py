@@ -176,15 +176,16 @@ class FewShotSegmentor(BaseSegmentor):
         if self.supervision == 'pixel':
             self._require(given, 'support masks')
             return torch.cat(given)
-        return self._prefer(
-            given, self.labeler(support, support, size, self._classes(data_samples)))
+        return self._prefer(given, self.labeler(support, support, size))
 
     def query_masks(self, query: ViTFeatures, support: ViTFeatures,
                     size: tuple[int, int],
                     data_samples: list[FewShotDataSample]) -> Tensor:
         """Training targets of B queries of 1-way episodes, (B, H, W) bool.
 
-        Void counts as background, as in the published protocol.
+        Void counts as background, as in the published protocol. The labeler is told
+        the classes of targets; not of supports, whose masks are to be as in testing,
+        where the classes are new.
 
         Raises:
             ValueError: under supervision 'pixel' the data carry no query mask.
@@ -195,17 +196,11 @@ class FewShotSegmentor(BaseSegmentor):
             self._require(given, 'query masks')
             return torch.cat(given)
         presence = self._presence(data_samples)
-        made = self.labeler(support, query, size, self._classes(data_samples))
-        made &= presence[:, None, None]
+        classes = torch.tensor(
+            [int(sample.class_ids[0]) for sample in data_samples],
+            device=presence.device)
+        made = self.labeler(support, query, size, classes) & presence[:, None, None]
         return self._prefer(given, made)
-
-    def _classes(self, data_samples: list[FewShotDataSample]) -> Tensor | None:
-        """Classes of the pairs, (B,) int, in training; in testing they are others."""
-        if not self.training:
-            return None
-        device = next(self.parameters()).device
-        return torch.tensor(
-            [int(sample.class_ids[0]) for sample in data_samples], device=device)
 
     def _prefer(self, given: list[Tensor | None], made: Tensor) -> Tensor:
         """The labeler's masks; under 'mixed' those that the data carry in their place.
