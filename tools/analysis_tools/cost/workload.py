@@ -180,8 +180,9 @@ class Workload:
         job = self.job
         samples = []
         for _ in seeds:
-            sample = FewShotDataSample(
-                metainfo=dict(ori_shape=(job.img_size, job.img_size)))
+            sample = FewShotDataSample(metainfo=dict(
+                ori_shape=(job.img_size, job.img_size),
+                class_ids=list(range(1, job.way + 1))))
             sample.gt_presence = torch.ones(job.way, dtype=torch.bool)
             samples.append(sample)
         if self.lazy:
