@@ -28,9 +28,11 @@ class PseudoLabelEnhancerHook(PseudoLabelHook):
 
     Training has two stages (section 3.4 of the paper). First the network of the
     model's :class:`~mmwsfs.models.EnhancedLabeler` learns from the images that carry
-    masks, on their frozen head maps. Then it is frozen, and labels, as support and as
-    query, all images that carry none, while the model is trained. It is a part of the
-    model's checkpoint, and labels supports in testing as well.
+    masks, on their frozen head maps; a :class:`~mmwsfs.models.ClassProbe`, if the
+    labeler has one, is fitted to all of them. Then both are frozen, and label, as
+    support and (with the probe) as query, all images that carry none, while the model
+    is trained. They are a part of the model's checkpoint; the network labels supports
+    in testing as well.
 
     The work dir gets ``masked_images.txt``, the names of the images that carry masks,
     and ``enhancer/best.pth``, the network alone. The first stage is left out where a
@@ -40,7 +42,8 @@ class PseudoLabelEnhancerHook(PseudoLabelHook):
 
     Beside what :class:`PseudoLabelHook` logs there are, in the first stage,
     ``enhancer/loss`` and the IoU on the held-out images, in per cent,
-    ``enhancer/support_iou`` and ``enhancer/query_iou``; in the second
+    ``enhancer/support_iou`` and ``enhancer/query_iou``, and ``enhancer/probe_iou`` as
+    support with a probe that did not learn from them; in the second
     ``pseudo_support_iou`` and ``pseudo_query_iou`` on the images of the batch that
     carry masks (most of which the first stage learned from), in 0..1.
 
