@@ -44,6 +44,14 @@ class Examples:
         return inside / valid.clamp_min(1e-6), valid
 
 
+def listed_classes(dataset: FewShotDataset) -> dict[str, list[int]]:
+    """Image name -> its classes in the lists, each once."""
+    classes: dict[str, dict[int, None]] = {}
+    for entry in dataset.data_list:
+        classes.setdefault(entry['name'], {})[entry['class_id']] = None
+    return {name: list(numbers) for name, numbers in classes.items()}
+
+
 class ExampleMaker:
     """Puts each image through the backbone once and keeps its head maps only.
 
@@ -87,10 +95,7 @@ class ExampleMaker:
         Raises:
             ValueError: the pipeline loads no masks.
         """
-        classes: dict[str, list[int]] = {name: [] for name in names}
-        for entry in self.dataset.data_list:
-            if entry['name'] in classes:
-                classes[entry['name']].append(entry['class_id'])
+        classes = listed_classes(self.dataset)
         maps, entries, is_query, masks, thumbnails = [], [], [], [], []
         for name in names:
             own = self._known[name] if name in self._known else self._features(name)
@@ -100,7 +105,7 @@ class ExampleMaker:
                     f"image '{name}' carries a mask, but the pipeline of the training "
                     'data loads none: add LoadLabelMap, or what loads your masks, to '
                     "the EpisodeTransform's query and support")
-            for number in dict.fromkeys(classes[name]):
+            for number in classes[name]:
                 supports = [own, *(self._known[other] for other in self.pool[number]
                                    if other != name)]
                 maps.append(torch.cat([

@@ -12,6 +12,26 @@ from mmwsfs.models.pseudo_labels import ClassProbe, EnhancedLabeler
 from mmwsfs.models.pseudo_labels.class_probe import ProbeSums
 from mmwsfs.structures import VOID, LazyImage, ViTFeatures
 
+from .enhancer_examples import listed_classes
+
+
+def support_overlap(labeler: EnhancedLabeler, features: ViTFeatures, image: dict,
+                    number: int, told: bool) -> tuple[int, int]:
+    """Pixels of intersection and union of an image's label as a support and its mask.
+
+    Args:
+        labeler: makes the label.
+        features: of the image.
+        image: with its labels; void is left out.
+        number: the class.
+        told: whether the labeler is told the class.
+    """
+    valid = torch.from_numpy(image['gt_seg_map'] != VOID)
+    truth = torch.from_numpy(class_pixels(image, number)) & valid
+    classes = torch.tensor([number], device=features.tokens.device) if told else None
+    mask = labeler(features, features, tuple(valid.shape), classes)[0].cpu() & valid
+    return int((mask & truth).sum()), int((mask | truth).sum())
+
 
 class ProbeFitter:
     """Fits the :class:`ClassProbe` of a labeler to images that carry masks.
@@ -31,9 +51,7 @@ class ProbeFitter:
         self.probe: ClassProbe = labeler.probe
         self.dataset = dataset
         self.extract = extract
-        self.classes: dict[str, list[int]] = {}
-        for entry in dataset.data_list:
-            self.classes.setdefault(entry['name'], []).append(entry['class_id'])
+        self.classes = listed_classes(dataset)
         num_classes = len(self.probe.known)
         highest = max(entry['class_id'] for entry in dataset.data_list)
         if highest > num_classes:
@@ -52,33 +70,29 @@ class ProbeFitter:
             all images and their tags, void left out. None if nothing is held out.
         """
         for name in training:
-            self._add(name, self._image(name))
+            self._add(name, *self._read(name))
         self.probe.fit(self.sums)
         if not held_out:
             return None
         both = either = 0
         for name in held_out:
-            features = self._image(name)
-            image = self._add(name, features)
-            valid = torch.from_numpy(image['gt_seg_map'] != VOID)
-            for number in dict.fromkeys(self.classes[name]):
-                truth = torch.from_numpy(class_pixels(image, number)) & valid
-                mask = self.labeler(
-                    features, features, tuple(valid.shape),
-                    torch.tensor([number], device=features.tokens.device))[0].cpu()
-                both += int((mask & truth).sum())
-                either += int(((mask | truth) & valid).sum())
+            image, features = self._read(name)
+            for number in self.classes[name]:
+                counts = support_overlap(self.labeler, features, image, number, True)
+                both += counts[0]
+                either += counts[1]
+            self._add(name, image, features)
         self.probe.fit(self.sums)
         return 100 * both / max(either, 1)
 
-    def _image(self, name: str) -> ViTFeatures:
-        return self.extract(self.dataset.read_image(name)['img'])
-
-    def _add(self, name: str, features: ViTFeatures) -> dict:
-        """Take an image's patches in; returns the image."""
+    def _read(self, name: str) -> tuple[dict, ViTFeatures]:
         image = self.dataset.read_image(name)
+        return image, self.extract(image['img'])
+
+    def _add(self, name: str, image: dict, features: ViTFeatures) -> None:
+        """Take an image's patches in."""
         masks = torch.zeros(len(self.probe.known) + 1, *image['gt_seg_map'].shape)
-        for number in dict.fromkeys(self.classes[name]):
+        for number in self.classes[name]:
             masks[number - 1] = torch.from_numpy(
                 class_pixels(image, number).astype(np.float32))
         masks[-1] = torch.from_numpy((image['gt_seg_map'] != VOID).astype(np.float32))
@@ -87,4 +101,3 @@ class ProbeFitter:
         self.sums.add(
             self.probe.patches(features)[0],
             shares[:, :-1] / valid.clamp_min(1e-6).unsqueeze(1), valid)
-        return image

@@ -23,16 +23,13 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from torch import Tensor
 
 from mmwsfs.apis import init_model
 from mmwsfs.datasets.few_shot_dataset import FewShotDataset
-from mmwsfs.datasets.transforms.pack_episode_inputs import class_pixels
-from mmwsfs.engine.enhancer_examples import ExampleMaker
+from mmwsfs.engine.enhancer_examples import ExampleMaker, listed_classes
 from mmwsfs.engine.enhancer_trainer import label_iou
-from mmwsfs.models import EnhancedLabeler
+from mmwsfs.engine.probe_fitting import support_overlap
 from mmwsfs.registry import DATASETS, MODELS
-from mmwsfs.structures import VOID, ViTFeatures
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -73,22 +70,6 @@ def quality(cfg: Config, split: str, enhancer: str | None, partners: int) -> dic
     return dict(images=len(names), **label_iou(model.labeler, examples))
 
 
-def class_ious(labeler: EnhancedLabeler, image: ViTFeatures, labels: dict,
-               classes: Sequence[int], sums: Tensor) -> None:
-    """Add an image's intersections and unions to sums, (2, N, 2).
-
-    First come the labels without, then those with its classes known.
-    """
-    valid = torch.from_numpy(labels['gt_seg_map'] != VOID)
-    for number in classes:
-        truth = torch.from_numpy(class_pixels(labels, number)) & valid
-        known = torch.tensor([number], device=image.tokens.device)
-        for row, told in enumerate((None, known)):
-            mask = labeler(image, image, tuple(valid.shape), told)[0].cpu() & valid
-            sums[row, number - 1, 0] += (mask & truth).sum()
-            sums[row, number - 1, 1] += (mask | truth).sum()
-
-
 @torch.no_grad()
 def training_quality(cfg: Config, checkpoint: str) -> dict:
     """IoUs in per cent of a run's labels on the training images without masks."""
@@ -101,18 +82,18 @@ def training_quality(cfg: Config, checkpoint: str) -> dict:
     dataset = DATASETS.build(dict(settings, mask_ratio=None, mask_list=None))
     dataset.full_init()
     dataset.read_lazily()
-    classes: dict[str, list[int]] = {}
-    for entry in dataset.data_list:
-        if entry['name'] not in masked:
-            classes.setdefault(entry['name'], []).append(entry['class_id'])
+    classes = listed_classes(dataset)
+    names = sorted(classes.keys() - masked)
     sums = torch.zeros(2, len(dataset.metainfo['classes']), 2, dtype=torch.double)
-    for name, numbers in sorted(classes.items()):
-        labels = dataset.read_image(name)
-        class_ious(
-            model.labeler, model.extract_image(labels['img']), labels,
-            dict.fromkeys(numbers), sums)
+    for name in names:
+        image = dataset.read_image(name)
+        features = model.extract_image(image['img'])
+        for number in classes[name]:
+            for row, told in enumerate((False, True)):
+                sums[row, number - 1] += torch.tensor(
+                    support_overlap(model.labeler, features, image, number, told))
     shown = sums[0, :, 1] > 0
-    found: dict = dict(images=len(classes))
+    found: dict = dict(images=len(names))
     for name, own in zip(('enhancer', 'with_classes'), sums):
         both, either = own.sum(dim=0).tolist()
         found[name] = 100 * both / max(either, 1)
