@@ -3,3 +3,4 @@
 _base_ = ['./dinov2-vit-s_pascal5i_1shot_short.py', '../_base_/plus.py']
 
 model = dict(labeler=dict(affinity=20.), **_base_.plus)
+optim_wrapper = dict(optimizer=dict(lr=2e-3))

@@ -1,5 +1,7 @@
 # dinov2-vit-s_pascal5i_1shot_short_plus.py with tags for all images and masks for
-# 10 % of them.
+# 10 % of them: see plus_masks in plus.py.
 _base_ = ['./dinov2-vit-s_pascal5i_1shot_short_mixed10.py', '../_base_/plus.py']
 
-model = dict(**_base_.plus)
+model = dict(**_base_.plus_masks)
+optim_wrapper = dict(optimizer=dict(lr=2e-3))
+default_hooks = dict(metric=dict(type='DiscriminantMetricHook'))

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 
 from mmwsfs.datasets.few_shot_dataset import FewShotDataset
 from mmwsfs.datasets.transforms.pack_episode_inputs import class_pixels
@@ -13,6 +11,7 @@ from mmwsfs.models.pseudo_labels.class_probe import ProbeSums
 from mmwsfs.structures import VOID, LazyImage, ViTFeatures
 
 from .enhancer_examples import listed_classes
+from .patch_shares import patch_shares
 
 
 def support_overlap(labeler: EnhancedLabeler, features: ViTFeatures, image: dict,
@@ -91,13 +90,9 @@ class ProbeFitter:
 
     def _add(self, name: str, image: dict, features: ViTFeatures) -> None:
         """Take an image's patches in."""
-        masks = torch.zeros(len(self.probe.known) + 1, *image['gt_seg_map'].shape)
-        for number in self.classes[name]:
-            masks[number - 1] = torch.from_numpy(
-                class_pixels(image, number).astype(np.float32))
-        masks[-1] = torch.from_numpy((image['gt_seg_map'] != VOID).astype(np.float32))
-        shares = F.adaptive_avg_pool2d(masks, features.grid).flatten(1).T
-        valid = shares[:, -1]
-        self.sums.add(
-            self.probe.patches(features)[0],
-            shares[:, :-1] / valid.clamp_min(1e-6).unsqueeze(1), valid)
+        own = self.classes[name]
+        inside, valid = patch_shares(image, own, features.grid)
+        shares = torch.zeros(len(valid), len(self.probe.known))
+        shares[:, [number - 1 for number in own]] = (
+            inside / valid.clamp_min(1e-6)).T
+        self.sums.add(self.probe.patches(features)[0], shares, valid)

@@ -2,7 +2,11 @@ from .backbones import DINOVisionTransformer
 from .data_preprocessor import FewShotDataPreProcessor
 from .decode_heads import BatchDiceLoss, FewShotClsHead, FewShotSegHead, PairPrior
 from .feature_cache import FeatureCache
-from .necks import CorrelationTransformer, EfficientCorrelationTransformer
+from .necks import (
+    CorrelationTransformer,
+    DiscriminantMetric,
+    EfficientCorrelationTransformer,
+)
 from .pseudo_labels import (
     AttentionLabeler,
     ClassProbe,
@@ -14,8 +18,9 @@ from .segmentors import FewShotSegmentor, PseudoMaskSegmentor
 
 __all__ = [
     'AttentionLabeler', 'BatchDiceLoss', 'ClassProbe', 'CorrelationTransformer',
-    'DINOVisionTransformer', 'EfficientCorrelationTransformer', 'EnhancedLabeler',
-    'FeatureCache', 'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead',
-    'FewShotSegmentor', 'PairPrior', 'PixelAdaptiveRefinement', 'PseudoLabelEnhancer',
-    'PseudoMaskSegmentor'
+    'DINOVisionTransformer', 'DiscriminantMetric',
+    'EfficientCorrelationTransformer', 'EnhancedLabeler', 'FeatureCache',
+    'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead',
+    'FewShotSegmentor', 'PairPrior', 'PixelAdaptiveRefinement',
+    'PseudoLabelEnhancer', 'PseudoMaskSegmentor'
 ]

@@ -12,6 +12,7 @@ from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
 
 from .correlation_attention import correlation_attention
+from .prototype_maps import PrototypeMaps
 from .running_moments import RunningMoments
 
 
@@ -155,6 +156,11 @@ class CorrelationTransformer(BaseModule):
             than within an image, and the GroupNorms, which take several together, leave
             little of the latter: training starts slowly. It costs nothing. Mean and
             variance are buffers and do not change in testing. Defaults to False.
+        metric (dict, optional): brings query and support tokens into another space
+            first, a :class:`DiscriminantMetric`; our addition. Defaults to None.
+        prototypes (bool): append :class:`PrototypeMaps` to both token maps, 2 * L
+            channels which the heads' ``in_channels`` have to count; our addition.
+            Defaults to False.
         init_cfg (dict, optional): Defaults to None.
     """
 
@@ -165,6 +171,8 @@ class CorrelationTransformer(BaseModule):
                  channels: Sequence[int] = (32, 128),
                  kernels: Sequence[int] = (4, 3),
                  standardise: bool = False,
+                 metric: dict | None = None,
+                 prototypes: bool = False,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         size = 1
@@ -179,6 +187,8 @@ class CorrelationTransformer(BaseModule):
         self.support_size = support_size
         in_channels = num_layers * num_heads
         self.moments = RunningMoments(in_channels) if standardise else None
+        self.metric = MODELS.build(metric) if metric else None
+        self.prototypes = PrototypeMaps(num_layers) if prototypes else None
         self.blocks = nn.ModuleList()
         for out_channels, kernel in zip(channels, kernels):
             self.blocks.append(CorrelationBlock(in_channels, out_channels, kernel))
@@ -242,17 +252,42 @@ class CorrelationTransformer(BaseModule):
             x = block(pooled, block.attend(pooled, x[..., keep]))
         return self.project(x)
 
-    def _reduce_query(self, tokens: Tensor, support: ViTFeatures,
+    def _append_prototypes(self, maps: Tensor, tokens: Tensor, support: ViTFeatures,
+                           mask: Tensor) -> Tensor:
+        """Put the prototypes' maps below one pair's, (1, C, hw, 2).
+
+        Args:
+            tokens: the query's patches, (L, hw, C), as the metric gives them.
+            support: features of one image.
+            mask: (H, W), 0 outside the support object.
+        """
+        means = self.prototypes.prototypes(
+            support.tokens[0, :, 1:], mask, support.grid)
+        if self.metric is not None:
+            means = self.metric.patches(means)
+        found = self.prototypes(tokens, means)[None, :, :, None]
+        return torch.cat([maps, found.to(maps.dtype).expand(-1, -1, -1, 2)], dim=1)
+
+    def _reduce_query(self, tokens: Tensor, support: ViTFeatures, masks: Tensor,
                       keeps: Sequence[Sequence[Tensor]]) -> list[Tensor]:
         """One query, patches (L, hw, C), with each of its supports."""
+        if self.metric is not None:
+            tokens = self.metric.patches(tokens).to(tokens.dtype)
         query = self._split_heads(tokens)
-        # The tokens of a frozen backbone live as long as their batch does.
+        # These tokens live as long as their batch does, where they need no gradient.
         make_query = (
             None if tokens.requires_grad else partial(self._split_heads, tokens))
-        return [
-            self._reduce(
-                query, self._resize_support(own, support.grid), keep, make_query)
-            for own, keep in zip(support.tokens, keeps)]
+        maps = []
+        for number, keep in zip(range(len(support)), keeps):
+            own = self._resize_support(support.tokens[number], support.grid)
+            if self.metric is not None:
+                own = self.metric(own)
+            pair = self._reduce(query, own, keep, make_query)
+            if self.prototypes is not None:
+                pair = self._append_prototypes(
+                    pair, tokens, support[number:number + 1], masks[number])
+            maps.append(pair)
+        return maps
 
     def forward(self, query: ViTFeatures, support: ViTFeatures,
                 support_mask: Tensor) -> tuple[Tensor, Tensor]:
@@ -267,18 +302,22 @@ class CorrelationTransformer(BaseModule):
 
         Returns:
             tuple[Tensor, Tensor]: classification and segmentation token maps,
-            (B * M, channels[-1], h, w) each, over the query's grid.
+            (B * M, channels[-1], h, w) each, over the query's grid; with
+            ``prototypes`` of 2 * L more channels.
         """
         sides = [self.support_size]
         for block in self.blocks[:-1]:
             sides.append(sides[-1] // block.kernel)
         keeps = list(zip(*(kept_keys(support_mask, side) for side in sides)))
         own = len(support) // len(query)
+        parts = (slice(row * own, (row + 1) * own) for row in range(len(query)))
         maps = torch.cat([
-            pair for row in range(len(query)) for pair in self._reduce_query(
-                query.tokens[row, :, 1:],
-                support[row * own:(row + 1) * own], keeps[row * own:])])
-        if self.training and self.moments is not None:
-            self.moments.learn()
+            pair for row, part in enumerate(parts) for pair in self._reduce_query(
+                query.tokens[row, :, 1:], support[part], support_mask[part],
+                keeps[part])])
+        if self.training:
+            for moments in (self.moments, self.prototypes and self.prototypes.moments):
+                if moments is not None:
+                    moments.learn()
         maps = maps.unflatten(2, query.grid)
         return maps[..., 0], maps[..., 1]
