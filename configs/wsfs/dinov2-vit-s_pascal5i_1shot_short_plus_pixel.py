@@ -1,4 +1,5 @@
-# dinov2-vit-s_pascal5i_1shot_short_plus.py with masks for all images: see plus_masks in plus.py.
+# dinov2-vit-s_pascal5i_1shot_short_plus.py with masks for all images: see
+# plus_masks in plus.py.
 _base_ = ['./dinov2-vit-s_pascal5i_1shot_short_pixel.py', '../_base_/plus.py']
 
 model = dict(**_base_.plus_masks)

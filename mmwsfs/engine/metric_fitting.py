@@ -35,7 +35,7 @@ class MetricFitter:
         self.dataset = dataset
         self.extract = extract
         self.classes = listed_classes(dataset)
-        layers, width = metric.patch_mean.shape
+        layers, width = metric.matrix.shape[:2]
         self.sums = MetricSums(
             layers, width, max(entry['class_id'] for entry in dataset.data_list))
 

@@ -27,6 +27,18 @@ def pool_support(x: Tensor, kernel: int) -> Tensor:
     return torch.cat([x[..., :1], grid.mean(dim=(-3, -1)).flatten(-2)], dim=-1)
 
 
+def equal_runs(tokens: Tensor) -> list[tuple[int, int]]:
+    """Runs of equal images in a batch, (B, L, T, C): (first, last + 1) of each.
+
+    In paired training a query follows itself: it is prepared once for both supports.
+    """
+    starts = [0] + [
+        row for row in range(1, len(tokens))
+        if not (torch.equal(tokens[row, :, 0], tokens[row - 1, :, 0])  # CLS is quick
+                and torch.equal(tokens[row], tokens[row - 1]))]
+    return list(zip(starts, [*starts[1:], len(tokens)]))
+
+
 def kept_keys(support_mask: Tensor, side: int) -> Tensor:
     """Which support tokens may be attended to (section 3.2 of the paper).
 
@@ -272,7 +284,7 @@ class CorrelationTransformer(BaseModule):
                       keeps: Sequence[Sequence[Tensor]]) -> list[Tensor]:
         """One query, patches (L, hw, C), with each of its supports."""
         if self.metric is not None:
-            tokens = self.metric.patches(tokens).to(tokens.dtype)
+            tokens = self.metric.patches(tokens)
         query = self._split_heads(tokens)
         # These tokens live as long as their batch does, where they need no gradient.
         make_query = (
@@ -310,11 +322,11 @@ class CorrelationTransformer(BaseModule):
             sides.append(sides[-1] // block.kernel)
         keeps = list(zip(*(kept_keys(support_mask, side) for side in sides)))
         own = len(support) // len(query)
-        parts = (slice(row * own, (row + 1) * own) for row in range(len(query)))
         maps = torch.cat([
-            pair for row, part in enumerate(parts) for pair in self._reduce_query(
-                query.tokens[row, :, 1:], support[part], support_mask[part],
-                keeps[part])])
+            pair for row, end in equal_runs(query.tokens)
+            for pair in self._reduce_query(
+                query.tokens[row, :, 1:], support[row * own:end * own],
+                support_mask[row * own:end * own], keeps[row * own:end * own])])
         if self.training:
             for moments in (self.moments, self.prototypes and self.prototypes.moments):
                 if moments is not None:

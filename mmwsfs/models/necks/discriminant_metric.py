@@ -99,8 +99,9 @@ class DiscriminantMetric(BaseModule):
         self.emphasis = emphasis
         self.register_buffer(
             'matrix', torch.eye(embed_dims).repeat(num_layers, 1, 1))
-        self.register_buffer('cls_mean', torch.zeros(num_layers, embed_dims))
-        self.register_buffer('patch_mean', torch.zeros(num_layers, embed_dims))
+        # The means of CLS and of patches as the matrix gives them.
+        self.register_buffer('cls_offset', torch.zeros(num_layers, 1, embed_dims))
+        self.register_buffer('patch_offset', torch.zeros(num_layers, 1, embed_dims))
 
     def fit(self, sums: MetricSums) -> None:
         """Learn from objects of classes.
@@ -113,8 +114,6 @@ class DiscriminantMetric(BaseModule):
             raise ValueError(
                 'a metric between classes needs masks, or labels, of two classes at '
                 'least')
-        self.patch_mean.copy_(sums.patches / sums.images)
-        self.cls_mean.copy_(sums.cls / sums.images)
         for matrix, within, mean in zip(self.matrix, sums.within(), means):
             values, vectors = torch.linalg.eigh(within)
             values = values.clamp_min(0) + self.ridge * values.mean()
@@ -124,15 +123,20 @@ class DiscriminantMetric(BaseModule):
                 (mean - mean.mean(dim=0)) @ whiten, full_matrices=False)
             between = between[:len(mean) - 1]
             matrix.copy_(whiten + self.emphasis * (whiten @ between.T) @ between)
+        for offset, total in ((self.cls_offset, sums.cls),
+                              (self.patch_offset, sums.patches)):
+            mean = (total / sums.images).unsqueeze(1).to(offset)
+            offset.copy_(mean @ self.matrix)
+
+    def _transform(self, tokens: Tensor, offset: Tensor) -> Tensor:
+        with torch.autocast(tokens.device.type, enabled=False):
+            return torch.baddbmm(offset, tokens.float(), self.matrix, beta=-1)
 
     def patches(self, tokens: Tensor) -> Tensor:
         """(L, T, C) of patches -> (L, T, C) single precision."""
-        with torch.autocast(tokens.device.type, enabled=False):
-            return (tokens.float() - self.patch_mean[:, None]) @ self.matrix
+        return self._transform(tokens, self.patch_offset)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(L, 1 + T, C), CLS and patches -> (L, 1 + T, C) single precision."""
-        means = self.patch_mean[:, None].repeat(1, tokens.shape[1], 1)
-        means[:, 0] = self.cls_mean
-        with torch.autocast(tokens.device.type, enabled=False):
-            return (tokens.float() - means) @ self.matrix
+        cls = self._transform(tokens[:, :1], self.cls_offset)
+        return torch.cat([cls, self.patches(tokens[:, 1:])], dim=1)

@@ -52,8 +52,10 @@ class PrototypeMaps(nn.Module):
             Tensor: (2 * L, P), standardised; inside first.
         """
         with torch.autocast(query.device.type, enabled=False):
-            cosines = F.normalize(prototypes.float(), dim=-1) @ F.normalize(
-                query.float(), dim=-1).transpose(1, 2)
+            query = query.float()
+            cosines = F.normalize(
+                prototypes.float(), dim=-1) @ query.transpose(1, 2)
+            cosines /= query.norm(dim=-1).clamp_min(1e-12).unsqueeze(1)
         maps = cosines.transpose(0, 1).flatten(0, 1)
         if self.training:
             self.moments.note(maps)

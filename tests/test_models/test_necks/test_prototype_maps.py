@@ -69,8 +69,8 @@ def neck():
             type='DiscriminantMetric', num_layers=LAYERS, embed_dims=WIDTH),
         prototypes=True, standardise=True)
     neck.metric.matrix.normal_()
-    neck.metric.patch_mean.normal_()
-    neck.metric.cls_mean.normal_()
+    neck.metric.patch_offset.normal_()
+    neck.metric.cls_offset.normal_()
     return neck
 
 
@@ -131,6 +131,23 @@ def test_a_pair_does_not_depend_on_its_batch(neck, mask):
     both = neck(query, support, mask.expand(3, -1, -1))
     alone = neck(query[1:2], support[1:2], mask[None])
     assert all(torch.equal(b[1:2], a) for b, a in zip(both, alone))
+
+
+def test_equal_queries_are_prepared_once(neck, mask, monkeypatch):
+    """Of a run in a batch; what is found is the same."""
+    neck.eval()
+    first, second, support = features(1, 0), features(1, 5), features(4, 1)
+    query = ViTFeatures.cat([first, first, second, first])
+    calls = []
+    split = neck._split_heads
+    monkeypatch.setattr(
+        neck, '_split_heads',
+        lambda tokens: calls.append(tokens.shape[1]) or split(tokens))
+    found = neck(query, support, mask.expand(4, -1, -1))
+    assert calls.count(GRID[0] * GRID[1]) == 3
+    for row in range(4):
+        alone = neck(query[row:row + 1], support[row:row + 1], mask[None])
+        assert all(torch.equal(f[row:row + 1], a) for f, a in zip(found, alone))
 
 
 def test_gradients_reach_the_weights(neck, mask):
