@@ -36,6 +36,7 @@ def main() -> None:
     cfg.param_scheduler = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.default_hooks.checkpoint = None
+    cfg.default_hooks.pop('metric', None)  # what comes after the enhancer
     runner = Runner.from_cfg(cfg)
     if not any(isinstance(hook, PseudoLabelEnhancerHook) for hook in runner.hooks):
         raise SystemExit(

@@ -25,7 +25,11 @@ model = dict(
     backbone=dict(
         _delete_=True, type='DINOVisionTransformer', patch_size=14, img_size=56,
         arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)),
-    neck=dict(num_layers=2, num_heads=3),
+    neck=dict(
+        num_layers=2, num_heads=3, prototypes=True,
+        metric=dict(type='DiscriminantMetric', num_layers=2, embed_dims=24)),
+    cls_head=dict(in_channels=128 + 2 * 2),
+    seg_head=dict(in_channels=128 + 2 * 2),
     labeler=dict(
         enhancer=dict(num_heads=3), probe=dict(layers=(0, 1), embed_dims=24)))
 train_dataloader = dict(batch_size=4)
@@ -33,7 +37,8 @@ test_dataloader = dict(batch_size=3, dataset=dict(num_episodes=10))
 val_dataloader = val_cfg = val_evaluator = None
 train_cfg = dict(max_iters=4)
 default_hooks = dict(
-    logger=dict(interval=1), checkpoint=dict(interval=2, max_keep_ckpts=5))
+    logger=dict(interval=1), checkpoint=dict(interval=2, max_keep_ckpts=5),
+    metric=dict(type='DiscriminantMetricHook'))
 custom_hooks = [dict(
     type='PseudoLabelEnhancerHook', steps=6, interval=2, batch_size=4, partners=2,
     num_pictures=2)]
@@ -43,9 +48,12 @@ KILLED = """
 import os, runpy, signal, sys
 from mmengine.runner import IterBasedTrainLoop
 from mmwsfs.engine.enhancer_trainer import EnhancerTrainer
+from mmwsfs.engine.metric_fitting import MetricFitter
 place, name, count, *sys.argv = sys.argv[1:]
 sys.path.insert(0, 'tools')
-place = dict(trainer=EnhancerTrainer, loop=IterBasedTrainLoop)[place]
+places = dict(
+    trainer=EnhancerTrainer, metric=MetricFitter, loop=IterBasedTrainLoop)
+place = places[place]
 original, calls = getattr(place, name), []
 def method(self, *args):
     result = original(self, *args)
@@ -91,7 +99,8 @@ def assert_equal(first: dict, second: dict) -> None:
 
 
 def test_what_a_run_leaves(trained, tiny):
-    """List, network, scalars of both stages, pictures, and all in the checkpoint."""
+    """List, network, metric, scalars of both stages, pictures; all in the checkpoint.
+    """
     names = (trained / 'masked_images.txt').read_text().split()
     assert len(names) == len(set(names)) >= 10
     enhancer = read_checkpoint(trained / 'enhancer/best.pth')
@@ -101,6 +110,9 @@ def test_what_a_run_leaves(trained, tiny):
             name.removeprefix('labeler.enhancer.'): value
             for name, value in weights(trained, step).items() if 'enhancer' in name}
         assert_equal(held, enhancer['state_dict'])
+    metrics = [weights(trained, step)['neck.metric.matrix'] for step in (2, 4)]
+    assert torch.equal(*metrics) and not torch.equal(
+        metrics[0], torch.eye(24).repeat(2, 1, 1))
     run = next(path for path in trained.iterdir() if path.name[:2] == '20')
     scalars = [json.loads(line)
                for line in (run / 'vis_data/scalars.json').read_text().splitlines()]
@@ -119,6 +131,7 @@ def test_what_a_run_leaves(trained, tiny):
     ('trainer', '_train_step', 5),  # between two states
     ('trainer', '_validate', 1),
     ('trainer', 'train', 1),  # stage 1 is done, stage 2 has not begun
+    ('metric', 'fit', 1),
     ('loop', 'run_iter', 3),  # after the first checkpoint
 ])
 def test_killed_and_resumed(trained, tiny, run_tool, tmp_path, place, name, count):
