@@ -175,8 +175,9 @@ def test_the_cache_changes_next_to_nothing(trained, tiny, run_tool, tmp_path):
     run_tool('tools/train.py', tiny[0], '--work-dir', tmp_path, '--cfg-options',
              'model.cache=None', 'train_cfg.max_iters=2')
     name = 'labeler.enhancer.layers.0.weight'
-    torch.testing.assert_close(
-        weights(tmp_path, 2)[name], weights(trained, 2)[name], rtol=0, atol=2e-3)
+    difference = (weights(tmp_path, 2)[name] - weights(trained, 2)[name]).abs()
+    # Adam moves a weight by 1e-3 a step, the sign of a tiny gradient may change.
+    assert difference.mean() < 1e-4 and difference.max() < 4e-3
 
 
 def test_testing_labels_supports_by_the_enhancer(trained, tiny, run_tool, tmp_path):
