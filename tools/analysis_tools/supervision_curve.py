@@ -153,8 +153,8 @@ def markdown(curve: dict) -> str:
         '| labels | images with masks | exact ratio | mIoU | mIoU over tags alone, '
         'paired |', '| --- | --- | --- | --- | --- |']
     for row in curve['rows']:
-        name = {'image': 'tags alone', 'pixel': 'masks for all'}.get(
-            row['name'], f"masks for {row['name'].partition('-')[2]} of the images")
+        name = {'image': 'tags alone', 'pixel': 'masks for all'}.get(row['name'])
+        name = name or f"masks for {100 * float(row['name'].partition('-')[2]):g} %"
         gain = '' if row['name'] == 'image' else text(row['mIoU_gain'], '+')
         lines.append('| ' + ' | '.join([
             name, f"{row['share']:.1%}", text(row['exact_ratio']), text(row['mIoU']),
