@@ -188,8 +188,8 @@ def plot(curve: dict, path: Path) -> None:
         panel.grid(alpha=0.3)
     panels[0].legend()
     figure.suptitle(
-        f"{curve['lists']}, folds {', '.join(map(str, curve['folds']))}, "
-        f"{len(curve['seeds'])} seeds")
+        f"{curve['lists']}, folds {', '.join(map(str, curve['folds']))}; seeds "
+        f"{', '.join(map(str, curve['seeds']))}")
     figure.savefig(path, dpi=110)
 
 
