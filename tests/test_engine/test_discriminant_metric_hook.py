@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmwsfs.engine.enhancer_examples import listed_classes
-from mmwsfs.models import DiscriminantMetric, FewShotSegmentor
+from mmwsfs.models import DiscriminantMetric
 from mmwsfs.models.necks.discriminant_metric import MetricSums
 
 
@@ -88,21 +88,12 @@ def test_what_it_is_fitted_to(metric_config: Config, share: float | None) -> Non
 
 
 def test_each_image_is_read_once(
-        metric_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+        metric_config: Config, image_reads: Counter[str]) -> None:
     """All of them, and no mask under image-level supervision."""
-    reads: Counter[str] = Counter()
-    extract = FewShotSegmentor.extract_feat
-
-    def counted(self, images):
-        if hasattr(images, 'keys'):
-            reads.update(images.keys())
-        return extract(self, images)
-
-    monkeypatch.setattr(FewShotSegmentor, 'extract_feat', counted)
     runner = Runner.from_cfg(metric_config)
     runner.train()
     names = {entry['name'] for entry in runner.train_dataloader.dataset.data_list}
-    assert set(reads.values()) == {1} and len(reads) == len(names)
+    assert set(image_reads.values()) == {1} and len(image_reads) == len(names)
 
 
 def test_it_is_left_as_it_is_on_resuming(metric_config: Config) -> None:
