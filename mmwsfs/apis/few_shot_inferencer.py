@@ -11,6 +11,7 @@ from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
+from mmwsfs.models.segmentors.few_shot_segmentor import Supports
 from mmwsfs.registry import INFERENCERS
 from mmwsfs.structures import VOID, ViTFeatures
 
@@ -20,21 +21,19 @@ from .prediction_writer import PredictionWriter, thumbnail
 
 
 @dataclass(frozen=True)
-class _Supports:
+class _Classes:
     """What is kept of N classes of K images each; K may differ.
 
     Attributes:
         names: of the classes.
         shots: K of every class.
-        features: of all images, class by class.
-        masks: of all images, (sum of K, h, w) bool.
+        supports: what the model keeps of all images, class by class.
         pictures: N x K thumbnails.
     """
 
     names: list[str]
     shots: list[int]
-    features: ViTFeatures
-    masks: Tensor
+    supports: Supports
     pictures: list[list[np.ndarray]]
 
 
@@ -79,7 +78,7 @@ class FewShotInferencer:
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmwsfs')):
             self._query_pipeline = ImagePipeline(pipeline, 'query')
             self._support_pipeline = ImagePipeline(pipeline, 'support')
-        self._supports: _Supports | None = None
+        self._classes: _Classes | None = None
 
     def set_supports(
             self,
@@ -102,18 +101,21 @@ class FewShotInferencer:
         listed = {name: _as_list(images) for name, images in supports.items()}
         listed_masks = self._check_supports(listed, {
             name: _as_list(values) for name, values in (masks or {}).items()})
-        features, used, pictures = [], [], []
+        features, used_masks, pictures = [], [], []
         for name, images in listed.items():
             pictures.append([])
             for image, mask in zip(images, listed_masks[name]):
                 prepared = self._support_pipeline(image, mask)
                 feature = self._extract([prepared])
                 features.append(feature)
-                used.append(self._support_mask(feature, prepared))
+                used_masks.append(self._support_mask(feature, prepared))
                 pictures[-1].append(thumbnail(prepared.original))
-        self._supports = _Supports(
-            list(listed), [len(images) for images in listed.values()],
-            ViTFeatures.cat(features), torch.cat(used), pictures)
+        with torch.no_grad():
+            supports = self.model.embed_supports(
+                ViTFeatures.cat(features), torch.cat(used_masks))
+        self._classes = _Classes(
+            list(listed), [len(images) for images in listed.values()], supports,
+            pictures)
 
     def _check_supports(
             self, supports: dict[str, list],
@@ -144,8 +146,8 @@ class FewShotInferencer:
                     mask is None for mask in complete[name]):
                 raise ValueError(
                     f"class '{name}' has support images without a mask, which a model "
-                    'trained with masks needs: give masks, or take a config with a '
-                    'PseudoLabelHook and its checkpoint')
+                    'trained with masks needs: give masks, or take a config of '
+                    "model.supervision='image' and its checkpoint")
         return complete
 
     @torch.no_grad()
@@ -158,7 +160,7 @@ class FewShotInferencer:
     def _support_mask(self, feature: ViTFeatures, image: PreparedImage) -> Tensor:
         """(1, h, w) bool, on the model's device."""
         if image.mask is None:
-            return self.model.support_masks(feature, tuple(image.pixels.shape[1:]), [])
+            return self.model.support_masks(feature, tuple(image.pixels.shape[1:]))
         return image.mask[None].to(feature.tokens.device)
 
     def __call__(self,
@@ -195,18 +197,18 @@ class FewShotInferencer:
             FileNotFoundError: a file is missing.
             ValueError: ``batch_size`` is below 1, or a file or array is no image.
         """
-        if self._supports is None:
+        if self._classes is None:
             raise RuntimeError('no supports are set: call set_supports first')
         if batch_size < 1:
             raise ValueError(f'batch_size={batch_size}: give at least 1')
         return self._predict_batches(
-            self._supports, _as_list(queries), batch_size, out_dir)
+            self._classes, _as_list(queries), batch_size, out_dir)
 
-    def _predict_batches(self, supports: _Supports, queries: list[Image],
+    def _predict_batches(self, classes: _Classes, queries: list[Image],
                          batch_size: int, out_dir: str | Path | None) -> Iterator[dict]:
         writer = PredictionWriter(
-            out_dir, supports.names, supports.pictures,
-            supports.masks.cpu().split(supports.shots)) if out_dir else None
+            out_dir, classes.names, classes.pictures,
+            classes.supports.masks.cpu().split(classes.shots)) if out_dir else None
         try:
             for start in range(0, len(queries), batch_size):
                 images = [self._query_pipeline(query)
@@ -214,7 +216,7 @@ class FewShotInferencer:
                 features = self._extract(images)
                 for index, image in enumerate(images):
                     result = self._predict_query(
-                        supports, image, features[index:index + 1])
+                        classes, image, features[index:index + 1])
                     if writer:
                         writer.write(image.original, result)
                     yield result
@@ -223,17 +225,16 @@ class FewShotInferencer:
                 writer.close()
 
     @torch.no_grad()
-    def _predict_query(self, supports: _Supports, image: PreparedImage,
+    def _predict_query(self, classes: _Classes, image: PreparedImage,
                        features: ViTFeatures) -> dict:
-        cls_logits, seg_logits = self.model.pair_logits(
-            features, supports.features, supports.masks, (1, len(supports.masks)))
+        cls_logits, seg_logits = self.model.pair_logits(features, classes.supports)
         decision = self.model.decide(
-            cls_logits[0, 0].split(supports.shots),
-            seg_logits[0, 0].split(supports.shots), image.original.shape[:2])
+            cls_logits.split(classes.shots), seg_logits.split(classes.shots),
+            image.original.shape[:2])
         return dict(
             image=image.path,
-            presence=dict(zip(supports.names, decision.scores.tolist())),
-            present=[name for name, present in zip(supports.names, decision.present)
+            presence=dict(zip(classes.names, decision.scores.tolist())),
+            present=[name for name, present in zip(classes.names, decision.present)
                      if present],
             label_map=decision.label_map.cpu().numpy(),
             probs=decision.probs.cpu().numpy())

@@ -9,9 +9,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from mmwsfs.engine import PseudoLabelHook
 from mmwsfs.models import FewShotSegmentor
-from mmwsfs.registry import HOOKS, MODELS
+from mmwsfs.registry import MODELS
 from mmwsfs.utils.checkpoint_file import read_checkpoint
 
 # Whose objects MMEngine writes beside the weights: the log's history. None is made.
@@ -31,10 +30,6 @@ def init_model(config: str | Path | Config,
                checkpoint: str | Path | None = None,
                device: str | torch.device = 'cpu') -> FewShotSegmentor:
     """Build a config's model, ready to predict.
-
-    Its supervision is the one that it was trained with: 'image' where the config's
-    ``custom_hooks`` have a :class:`~mmwsfs.engine.hooks.PseudoLabelHook`, 'mixed' where
-    they have a :class:`~mmwsfs.engine.hooks.PseudoLabelEnhancerHook`.
 
     Args:
         config: a config file, or what is read from one.
@@ -56,15 +51,10 @@ def init_model(config: str | Path | Config,
     cfg = config if isinstance(config, Config) else Config.fromfile(config)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmwsfs')):
         model = MODELS.build(cfg.model)
-        hooks = [HOOKS.get(hook['type']) if isinstance(hook['type'], str)
-                 else hook['type'] for hook in cfg.get('custom_hooks') or ()]
     if not isinstance(model, FewShotSegmentor):
         raise TypeError(
             f'the model of the config is a {type(model).__name__}, but must be a '
             'FewShotSegmentor')
-    for hook in hooks:
-        if issubclass(hook, PseudoLabelHook):
-            model.supervision = hook.SUPERVISION
     if checkpoint is None:
         model.init_weights()
         warnings.warn(

@@ -2,6 +2,7 @@ from .hooks import (
     EpisodeReportHook,
     FeatureCacheHook,
     FewShotVisualizationHook,
+    FittingHook,
     PseudoLabelEnhancerHook,
     PseudoLabelHook,
 )
@@ -13,6 +14,6 @@ from .optim import (
 
 __all__ = [
     'CPUAmpOptimWrapper', 'EpisodeReportHook', 'FeatureCacheHook',
-    'FewShotVisualizationHook', 'PseudoLabelEnhancerHook', 'PseudoLabelHook',
-    'TrainableOptimWrapperConstructor', 'build_amp_optim_wrapper'
+    'FewShotVisualizationHook', 'FittingHook', 'PseudoLabelEnhancerHook',
+    'PseudoLabelHook', 'TrainableOptimWrapperConstructor', 'build_amp_optim_wrapper'
 ]

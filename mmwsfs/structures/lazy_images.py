@@ -68,3 +68,28 @@ class LazyImages:
     def cat(cls, parts: Sequence[LazyImages]) -> LazyImages:
         """Join flat arrays."""
         return cls(np.concatenate([part.images for part in parts]), parts[0].prepare)
+
+
+def distinct_images(images: Tensor | LazyImages) -> tuple[list[int], list[int]]:
+    """Which of B images are the first of their kind.
+
+    Args:
+        images: (B, 3, H, W), of which equal pixels are equal images, or a flat array
+            of lazy ones, of which equal keys are.
+
+    Returns:
+        tuple: the positions of the first ones, and for every image the number, in that
+        list, of the one it equals.
+    """
+    if isinstance(images, LazyImages):
+        same = images.keys()
+    else:
+        sums = images.flatten(1).double().sum(dim=1).tolist()
+        same = []
+        for position, total in enumerate(sums):
+            same.append(next(
+                (other for other in range(position) if sums[other] == total
+                 and torch.equal(images[other], images[position])), position))
+    numbers: dict[str | int, int] = {}
+    index = [numbers.setdefault(key, len(numbers)) for key in same]
+    return [index.index(number) for number in range(len(numbers))], index

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from mmengine.dist import barrier, get_dist_info
 from mmengine.hooks import Hook
-from mmengine.runner import IterBasedTrainLoop, Runner, autocast
+from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner, autocast
 from rich.progress import track
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
@@ -41,15 +41,38 @@ class FeatureCacheHook(Hook):
     computed before a run begins, the ranks sharing the work if they share a disk tier.
     """
 
+    def __init__(self) -> None:
+        self._lazy: list[Dataset] = []
+
+    def before_run(self, runner: Runner) -> None:
+        """Choose what the loaders read, before they begin to."""
+        if getattr(bare_model(runner), 'cache', None) is None:
+            return
+        for loop in (runner._train_loop, runner._val_loop, runner._test_loop):
+            if not isinstance(loop, BaseLoop) or not self._read_lazily(
+                    runner, loop.dataloader.dataset):
+                continue
+            if isinstance(loop, IterBasedTrainLoop):
+                # Its workers began when it was built: the loader is built again.
+                loop.dataloader = runner.build_dataloader(
+                    dict(runner.cfg.train_dataloader, dataset=loop.dataloader.dataset),
+                    seed=runner.seed)
+                loop.dataloader_iterator = type(loop.dataloader_iterator)(
+                    loop.dataloader)
+
+    def _read_lazily(self, runner: Runner, dataset: Dataset) -> bool:
+        if not hasattr(dataset, 'read_lazily') or not dataset.read_lazily():
+            runner.logger.warning(
+                f'no features are cached: the pipeline of the {type(dataset).__name__} '
+                'augments images, or does not resize them to one size')
+            return False
+        self._lazy.append(dataset)
+        return True
+
     def before_train(self, runner: Runner) -> None:
         """Of the training images."""
-        started = self._start(
-            runner, runner.train_dataloader,
-            runner.optim_wrapper.optim_context(runner.model))
-        loop = runner.train_loop
-        if started and isinstance(loop, IterBasedTrainLoop):
-            # Workers may have begun to read; what they have read is dropped.
-            loop.dataloader_iterator = type(loop.dataloader_iterator)(loop.dataloader)
+        self._start(runner, runner.train_dataloader,
+                    runner.optim_wrapper.optim_context(runner.model))
 
     def before_val(self, runner: Runner) -> None:
         """Of the validation episodes."""
@@ -62,24 +85,16 @@ class FeatureCacheHook(Hook):
                     autocast(enabled=runner.test_loop.fp16))
 
     def _start(self, runner: Runner, loader: DataLoader,
-               precision: AbstractContextManager) -> bool:
-        """Whether features are cached from now on; ``precision`` is the run's."""
+               precision: AbstractContextManager) -> None:
+        """Cache features of the weights there are now; ``precision`` is the run's."""
+        if not any(loader.dataset is dataset for dataset in self._lazy):
+            return
         model = bare_model(runner)
-        cache = getattr(model, 'cache', None)
-        if cache is None:
-            return False
-        dataset = loader.dataset
-        if not hasattr(dataset, 'read_lazily') or not dataset.read_lazily():
-            runner.logger.warning(
-                f'no features are cached: the pipeline of the {type(dataset).__name__} '
-                'augments images, or does not resize them to one size')
-            return False
-        cache.bind(model.backbone)
-        if cache.warm_up:
+        model.cache.bind(model.backbone)
+        if model.cache.warm_up:
             with precision, torch.no_grad():
                 self._warm_up(runner, model, loader)
             barrier()
-        return True
 
     def _warm_up(self, runner: Runner, model: nn.Module,
                  loader: DataLoader) -> None:

@@ -18,7 +18,7 @@ from .bare_model import bare_model
 
 @HOOKS.register_module()
 class PseudoLabelHook(Hook):
-    """Switches image-level supervision on: all masks come from the model's labeler.
+    """Logs and draws the pseudo-masks that a model learns from; changes nothing.
 
     In training it logs the labels' coverage, the share of foreground pixels of support
     masks (``pseudo_support_coverage``) and of the masks of queries that hold the class
@@ -31,17 +31,22 @@ class PseudoLabelHook(Hook):
             Defaults to 0.
     """
 
-    #: What the model's supervision is set to.
-    SUPERVISION = 'image'
-
     def __init__(self, num_pictures: int = 0) -> None:
         self.num_pictures = num_pictures
         self._saved = 0
         self._masks: list[Tensor] = []
 
     def before_run(self, runner: Runner) -> None:
-        """Set the model's supervision."""
-        bare_model(runner).supervision = self.SUPERVISION
+        """Check that there will be pseudo-masks.
+
+        Raises:
+            ValueError: the model takes all masks from the data.
+        """
+        if bare_model(runner).supervision == 'pixel':
+            raise ValueError(
+                f"{type(self).__name__} shows pseudo-masks, but the model makes none: "
+                "set model.supervision='image' (or 'mixed'), or take the hook out of "
+                'custom_hooks')
 
     def before_train_iter(self, runner: Runner, batch_idx: int,
                           data_batch: dict | None = None) -> None:

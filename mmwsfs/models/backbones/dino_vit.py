@@ -22,8 +22,10 @@ class DINOVisionTransformer(VisionTransformer):
     """A ViT pretrained with DINO or DINOv2, frozen by default.
 
     On mmpretrain's ``VisionTransformer``. One pass gives the normed tokens of every
-    block and the last block's queries and keys (:meth:`extract`); called as a plain
-    mmseg backbone it gives feature maps at ``out_indices`` (:meth:`forward`).
+    block and, of the last, CLS's query and the patches' keys (:meth:`extract`); called
+    as a plain mmseg backbone it gives feature maps at ``out_indices``
+    (:meth:`forward`). ``num_layers``, ``num_heads`` and ``embed_dims`` are the sizes
+    that the rest of a few-shot model follows.
 
     Position embeddings stay at the size they were pretrained at and are interpolated
     to the image's grid as the models' releases do it: bicubic, by the scale factor
@@ -167,8 +169,8 @@ class DINOVisionTransformer(VisionTransformer):
             images: (B, 3, H, W), normalised; H and W multiples of ``patch_size``.
 
         Returns:
-            ViTFeatures: tokens of all blocks, queries and keys of the last, and
-            thumbnails of the images.
+            ViTFeatures: tokens of all blocks, CLS's query and the patches' keys of the
+            last.
 
         Raises:
             ValueError: the image size is no multiple of the patch size.
@@ -177,7 +179,7 @@ class DINOVisionTransformer(VisionTransformer):
         at_once = len(images)
         if self.frozen:  # more is no faster, and takes memory
             at_once = IMAGES_AT_ONCE.get(images.device.type, at_once)
-        tokens = qk = None
+        tokens = cls_query = keys = None
         last_qkv = []
         handle = self.layers[-1].attn.qkv.register_forward_hook(
             lambda module, args, output: last_qkv.append(output))
@@ -191,17 +193,17 @@ class DINOVisionTransformer(VisionTransformer):
                             tokens = x.new_empty(
                                 len(images), self.num_layers, *x.shape[1:])
                         tokens[part, index] = self.ln1(x)
-                    last = self._without_registers(last_qkv.pop()).unflatten(
+                    q, k = self._without_registers(last_qkv.pop()).unflatten(
                         -1, (3, self.num_heads, -1))[:, :, :2].permute(2, 0, 3, 1, 4)
-                    if qk is None:
-                        qk = last.new_empty(2, len(images), *last.shape[2:])
-                    qk[:, part] = last
+                    if keys is None:
+                        keys = k.new_empty(
+                            len(images), self.num_heads, k.shape[2] - 1, k.shape[3])
+                        cls_query = q.new_empty(*keys.shape[:2], q.shape[3])
+                    cls_query[part], keys[part] = q[:, :, 0], k[:, :, 1:]
         finally:
             handle.remove()
         grid = tuple(side // self.patch_size for side in images.shape[-2:])
-        return ViTFeatures(
-            tokens, *qk, grid,
-            F.interpolate(images, [4 * side for side in grid], mode='area'))
+        return ViTFeatures(tokens, cls_query, keys, grid)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Normed patch tokens of the blocks ``out_indices`` as (B, C, h, w) maps."""

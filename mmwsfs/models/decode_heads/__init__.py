@@ -1,6 +1,5 @@
 from .batch_dice_loss import BatchDiceLoss
 from .few_shot_cls_head import FewShotClsHead
 from .few_shot_seg_head import FewShotSegHead
-from .pair_prior import PairPrior
 
-__all__ = ['BatchDiceLoss', 'FewShotClsHead', 'FewShotSegHead', 'PairPrior']
+__all__ = ['BatchDiceLoss', 'FewShotClsHead', 'FewShotSegHead']

@@ -5,15 +5,15 @@ from torch import Tensor, nn
 from mmwsfs.registry import MODELS
 
 
-def batch_dice(found: Tensor, target: Tensor) -> Tensor:
+def batch_dice(probabilities: Tensor, target: Tensor) -> Tensor:
     """1 - Dice of all pixels of a batch together: a scalar in 0..1.
 
     Args:
-        found: foreground probabilities, in 0..1, of any shape.
+        probabilities: of foreground, in 0..1, of any shape.
         target: the foreground's share, in 0..1, of the same shape.
     """
-    both = (found * target).sum()
-    return 1 - 2 * both / (found + target).sum().clamp_min(1e-6)
+    intersection = (probabilities * target).sum()
+    return 1 - 2 * intersection / (probabilities + target).sum().clamp_min(1e-6)
 
 
 @MODELS.register_module()
@@ -25,15 +25,16 @@ class BatchDiceLoss(nn.Module):
 
     Args:
         loss_weight (float): Defaults to 1.0.
-        loss_name (str): in the log. Defaults to 'loss_dice'.
     """
 
-    def __init__(self, loss_weight: float = 1.0, loss_name: str = 'loss_dice') -> None:
+    loss_name = 'loss_dice'  # in the log
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
         self.loss_weight = loss_weight
-        self.loss_name = loss_name
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         """Loss of logits, (B, 2, H, W), against the target, (B, H, W) of 0 and 1."""
-        found = logits.softmax(dim=1)[:, 1]
-        return self.loss_weight * batch_dice(found, target.to(found.dtype))
+        probabilities = logits.softmax(dim=1)[:, 1]
+        return self.loss_weight * batch_dice(
+            probabilities, target.to(probabilities.dtype))

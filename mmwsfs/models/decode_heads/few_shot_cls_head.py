@@ -15,7 +15,7 @@ class FewShotClsHead(BaseModule):
     """Does the support's class occur in the query? (section 3.2 of the paper)
 
     Args:
-        in_channels (int): channels of the classification token map. Defaults to 128.
+        in_channels (int): channels of the classification token map.
         channels (Sequence[int]): of the first layer, and of the two after it. Defaults
             to (128, 64).
         loss_cls (dict | list[dict]): mmseg losses on 2 logits. Defaults to the
@@ -24,7 +24,7 @@ class FewShotClsHead(BaseModule):
     """
 
     def __init__(self,
-                 in_channels: int = 128,
+                 in_channels: int,
                  channels: Sequence[int] = (128, 64),
                  loss_cls: dict | Sequence[dict] = dict(
                      type='mmseg.CrossEntropyLoss', loss_weight=0.1),

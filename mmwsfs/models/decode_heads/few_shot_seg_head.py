@@ -16,7 +16,7 @@ class FewShotSegHead(BaseModule):
     """Where in the query is the support's class? (section 3.2 of the paper)
 
     Args:
-        in_channels (int): channels of the segmentation token map. Defaults to 128.
+        in_channels (int): channels of the segmentation token map.
         channels (Sequence[int]): of the first layer, and of the two after it. Defaults
             to (128, 64).
         loss_seg (dict | list[dict]): mmseg losses on 2 logits a pixel. Defaults to
@@ -25,7 +25,7 @@ class FewShotSegHead(BaseModule):
     """
 
     def __init__(self,
-                 in_channels: int = 128,
+                 in_channels: int,
                  channels: Sequence[int] = (128, 64),
                  loss_seg: dict | Sequence[dict] = dict(
                      type='mmseg.CrossEntropyLoss', loss_weight=1.0),

@@ -9,27 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from mmwsfs.structures import LazyImage, LazyImages, ViTFeatures
+from mmwsfs.utils.module_digest import digest_module
 
 from .disk_store import DiskStore
 from .storage import STORAGES, decode, encode, num_bytes
 
-_VERSION = 2  # of what is kept: another one finds nothing of an older one
-_SETTING = (bool, int, float, str, list, tuple)  # attributes that a module may read
-
-
-def digest_backbone(backbone: nn.Module) -> str:
-    """Hex digest of a backbone's modules, their settings and weights."""
-    digest = hashlib.blake2b(f'{_VERSION} {backbone}'.encode(), digest_size=16)
-    for name, module in backbone.named_modules():
-        settings = {
-            key: value for key, value in vars(module).items()
-            if isinstance(value, _SETTING) and key[0] != '_' and key != 'training'}
-        digest.update(f'{name} {type(module).__name__} {settings}'.encode())
-    for name, value in backbone.state_dict().items():
-        digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
-        digest.update(
-            value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+_VERSION = 3  # of what is kept: another one finds nothing of an older one
 
 
 class FeatureCache:
@@ -76,7 +61,7 @@ class FeatureCache:
 
     def bind(self, backbone: nn.Module) -> None:
         """From now on the features are those of this backbone's present weights."""
-        self._backbone = digest_backbone(backbone)
+        self._backbone = f'{_VERSION} {digest_module(backbone)}'
 
     def __len__(self) -> int:
         """Entries in memory."""

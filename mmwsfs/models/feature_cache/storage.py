@@ -8,12 +8,11 @@ from torch import Tensor
 from mmwsfs.structures import ViTFeatures
 
 STORAGES = ('float16', 'int8')
+_TENSORS = ('tokens', 'cls_query', 'keys')
 
 
 def encode(features: ViTFeatures, storage: str) -> dict[str, Tensor]:
     """Tensors to keep of one image's features.
-
-    The thumbnail is kept in half precision either way.
 
     Args:
         features: of one image.
@@ -21,7 +20,7 @@ def encode(features: ViTFeatures, storage: str) -> dict[str, Tensor]:
             along the last axis, the factor that makes its largest value 127.
     """
     encoded = dict(grid=torch.tensor(features.grid))
-    for name in ('tokens', 'queries', 'keys'):
+    for name in _TENSORS:
         value = getattr(features, name).detach()
         if storage == 'int8':
             value = value.float()
@@ -33,24 +32,19 @@ def encode(features: ViTFeatures, storage: str) -> dict[str, Tensor]:
         else:
             value = value.half()
         encoded[name] = value.clone()  # else a whole batch would stay alive
-    if features.thumbnail is not None:
-        encoded['thumbnail'] = features.thumbnail.detach().half().clone()
     return encoded
 
 
 def decode(encoded: dict[str, Tensor], device: torch.device) -> ViTFeatures:
     """Features of one image: half precision, or single where 8 bits were kept."""
     values = []
-    for name in ('tokens', 'queries', 'keys'):
+    for name in _TENSORS:
         value = encoded[name].to(device)
         scale = encoded.get(f'{name}_scale')
         if scale is not None:
             value = value.float() * scale.to(device).float()
         values.append(value)
-    thumbnail = encoded.get('thumbnail')
-    return ViTFeatures(
-        *values, tuple(encoded['grid'].tolist()),
-        None if thumbnail is None else thumbnail.to(device))
+    return ViTFeatures(*values, tuple(encoded['grid'].tolist()))
 
 
 def num_bytes(encoded: dict[str, Tensor]) -> int:

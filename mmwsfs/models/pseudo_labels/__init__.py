@@ -1,10 +1,8 @@
 from .attention_labeler import AttentionLabeler
 from .class_probe import ClassProbe
 from .enhanced_labeler import EnhancedLabeler
-from .pixel_adaptive_refinement import PixelAdaptiveRefinement
 from .pseudo_label_enhancer import PseudoLabelEnhancer
 
 __all__ = [
-    'AttentionLabeler', 'ClassProbe', 'EnhancedLabeler', 'PixelAdaptiveRefinement',
-    'PseudoLabelEnhancer'
+    'AttentionLabeler', 'ClassProbe', 'EnhancedLabeler', 'PseudoLabelEnhancer'
 ]

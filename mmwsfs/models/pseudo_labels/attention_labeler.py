@@ -1,36 +1,14 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmwsfs.models.build_part import build_part
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
 
-from .propagate import propagate
-
-
-def head_maps(support: ViTFeatures, image: ViTFeatures) -> Tensor:
-    """Cosine, per head, of a support's CLS query with the patch keys of an image.
-
-    Args:
-        support: features of B images.
-        image: features of B images of h x w patches, of the supports themselves or
-            others.
-
-    Returns:
-        Tensor: (B, H, h, w) in -1..1.
-    """
-    cls_query = F.normalize(support.queries[:, :, :1].float(), dim=-1)
-    keys = F.normalize(image.keys[:, :, 1:].float(), dim=-1)
-    return (cls_query * keys).sum(dim=-1).unflatten(-1, image.grid)
-
-
-def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, h, w) -> (B, *size), bilinear."""
-    return F.interpolate(
-        maps.unsqueeze(1), size, mode='bilinear', align_corners=True).squeeze(1)
+from .maps import head_maps, propagate, upsample
 
 
 @MODELS.register_module()
@@ -47,21 +25,23 @@ class AttentionLabeler(BaseModule):
         adaptive (float, optional): a; the threshold is each map's own mean + a * std,
             for backbones whose cosines have another range. Defaults to None.
         affinity (float, optional): sharpness with which the head maps are spread over
-            patches of like keys first (see :func:`propagate`). Defaults to None.
-        refine (dict, optional): lets the soft map follow the image's colours, a
-            :class:`PixelAdaptiveRefinement`. Defaults to None.
+            patches of like keys first (see :func:`~mmwsfs.models.pseudo_labels.maps.
+            propagate`). Defaults to None.
+        probe (dict, optional): knows the training classes of which some images carry
+            masks, a :class:`ClassProbe`. Goes with ``adaptive=0.5``, which its maps are
+            made for. Defaults to None.
     """
 
     def __init__(self,
                  threshold: float = 0.4,
                  adaptive: float | None = None,
                  affinity: float | None = None,
-                 refine: dict | None = None) -> None:
+                 probe: dict | None = None) -> None:
         super().__init__()
         self.threshold = threshold
         self.adaptive = adaptive
         self.affinity = affinity
-        self.refine = MODELS.build(refine) if refine else None
+        self.probe = build_part(probe)
 
     def maps(self, support: ViTFeatures, image: ViTFeatures) -> Tensor:
         """Head maps, (B, H, h, w) in -1..1, spread if ``affinity`` is given."""
@@ -79,23 +59,6 @@ class AttentionLabeler(BaseModule):
         """Scores, (B, h, w), as a soft map, (B, *size) in 0..1."""
         return (upsample(scores, size) + 1) / 2
 
-    def finish(self, scores: Tensor, thumbnail: Tensor | None,
-               size: tuple[int, int]) -> Tensor:
-        """Scores, (B, h, w), as a soft map, (B, *size), refined if asked for.
-
-        Raises:
-            ValueError: the map is to be refined, but the features carry no colours.
-        """
-        if self.refine is None:
-            return self.soften(scores, size)
-        if thumbnail is None:
-            raise ValueError(
-                'labeler.refine needs the images as features.thumbnail, which the '
-                'backbone does not give: take a DINOVisionTransformer, or set '
-                'labeler.refine=None')
-        soft = self.soften(scores, tuple(thumbnail.shape[-2:]))
-        return upsample(self.refine(soft, thumbnail), size)
-
     def binarise(self, soft: Tensor) -> Tensor:
         """Soft maps, (B, H, W), above the threshold: (B, H, W) bool."""
         if self.adaptive is None:
@@ -111,18 +74,15 @@ class AttentionLabeler(BaseModule):
         Args:
             support: features of the supports.
             image: features of the images.
-            classes: (B,) int, the class of each pair, for labelers that know some of
-                the training classes. Given for the targets of training alone.
+            classes: (B,) int, the class of each pair: what the probe knows of it is
+                added. Given for the targets of training alone.
         """
-        return self.merge(self.maps(support, image))
-
-    def soft_map(self, support: ViTFeatures, image: ViTFeatures, size: tuple[int, int],
-                 classes: Tensor | None = None) -> Tensor:
-        """(B, *size) in 0..1, of B images against as many supports."""
-        scores = self.scores(support, image, classes)
-        return self.finish(scores, image.thumbnail, size)
+        scores = self.merge(self.maps(support, image))
+        if self.probe is None or classes is None:
+            return scores
+        return self.probe.combine(scores, image, classes)
 
     def forward(self, support: ViTFeatures, image: ViTFeatures, size: tuple[int, int],
                 classes: Tensor | None = None) -> Tensor:
         """Pseudo-masks, (B, *size) bool: the soft map above the threshold."""
-        return self.binarise(self.soft_map(support, image, size, classes))
+        return self.binarise(self.soften(self.scores(support, image, classes), size))

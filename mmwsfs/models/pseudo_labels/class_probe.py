@@ -7,53 +7,16 @@ import torch.nn.functional as F
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmwsfs.models.patch_sums import PatchSums
 from mmwsfs.registry import MODELS
-from mmwsfs.structures import ViTFeatures
+from mmwsfs.structures import Fitting, ViTFeatures
 
-from .propagate import propagate
+from .maps import propagate, standardise
 
-
-def standardise(maps: Tensor) -> Tensor:
-    """Every map of (B, h, w) to mean 0 and deviation 1."""
-    deviation, mean = torch.std_mean(maps, dim=(1, 2), keepdim=True)
-    return (maps - mean) / deviation.clamp_min(1e-6)
-
-
-class ProbeSums:
-    """Sums over patches, all that a ridge regression needs of them.
-
-    Attributes:
-        shares: (N,), of every class, in patches.
-    """
-
-    def __init__(self, width: int, num_classes: int) -> None:
-        self._total = 0.
-        self._gram = torch.zeros(width, width, dtype=torch.double)
-        self._cross = torch.zeros(width, num_classes, dtype=torch.double)
-        self._patches = torch.zeros(width, dtype=torch.double)
-        self.shares = torch.zeros(num_classes, dtype=torch.double)
-
-    def add(self, patches: Tensor, shares: Tensor, weights: Tensor) -> None:
-        """Take M patches in.
-
-        Args:
-            patches: (M, D), see :meth:`ClassProbe.patches`.
-            shares: (M, N) in 0..1, every class's share of a patch.
-            weights: (M,) in 0..1, how much a patch counts.
-        """
-        x, y, weights = (part.double().cpu() for part in (patches, shares, weights))
-        weighted = x * weights.unsqueeze(1)
-        self._total += float(weights.sum())
-        self._gram += weighted.T @ x
-        self._cross += weighted.T @ y
-        self._patches += weighted.sum(dim=0)
-        self.shares += weights @ y
-
-    def centred(self) -> tuple[Tensor, Tensor]:
-        """(D, D) and (D, N): the sums of products of what differs from the means."""
-        mean = self._patches / max(self._total, 1e-6)
-        return (self._gram - torch.outer(mean, self._patches),
-                self._cross - torch.outer(mean, self.shares))
+RIDGE = 3.  # penalty of the squared weights
+WEIGHT = 2.  # of the probe's map beside the other one
+SHARPNESS = 20.  # with which the probe's map is spread over patches of like keys
+OFFSET = 0.5  # in deviations above the mean, what counts as foreground
 
 
 @MODELS.register_module()
@@ -63,37 +26,25 @@ class ClassProbe(BaseModule):
     An attention map tells objects from background, not one object from another. Where
     some images of a class carry masks, a linear classifier of patches does: ridge
     regression of every class's share of a patch on the patch's tokens of some blocks,
-    fitted in closed form to the images with masks. It helps to label the queries of
-    *training*; a test's classes are new, and it knows none of them.
+    fitted in closed form to the images with masks before training (:meth:`fit_to`). It
+    helps to label the queries of *training*; a test's classes are new, and it knows
+    none of them.
 
     Args:
         num_classes (int): of the training data set, numbered 1..num_classes.
-        layers (Sequence[int]): blocks of the backbone, from 0. Defaults to (9, 11).
-        embed_dims (int): width of the backbone, C. Defaults to 384.
-        ridge (float): penalty of the squared weights. Defaults to 3.
-        weight (float): of the probe's map beside the other one. Defaults to 2.
-        affinity (float): sharpness with which the probe's map is spread over patches of
-            like keys, see :func:`propagate`. Defaults to 20.
-        offset (float): in deviations above the mean, what counts as foreground.
-            Defaults to 0.5.
+        embed_dims (int): width of the backbone, C.
+        layers (Sequence[int]): blocks of the backbone, from 0; to be tuned for another
+            backbone. Defaults to (9, 11).
         init_cfg (dict, optional): Defaults to None.
     """
 
     def __init__(self,
                  num_classes: int,
+                 embed_dims: int,
                  layers: Sequence[int] = (9, 11),
-                 embed_dims: int = 384,
-                 ridge: float = 3.,
-                 weight: float = 2.,
-                 affinity: float = 20.,
-                 offset: float = 0.5,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.layers = list(layers)
-        self.ridge = ridge
-        self.weight = weight
-        self.affinity = affinity
-        self.offset = offset
         width = len(self.layers) * embed_dims
         self.register_buffer('planes', torch.zeros(num_classes, width))
         self.register_buffer('known', torch.zeros(num_classes, dtype=torch.bool))
@@ -103,12 +54,38 @@ class ClassProbe(BaseModule):
         tokens = image.tokens[:, self.layers, 1:].float()
         return F.normalize(tokens, dim=-1).transpose(1, 2).flatten(2)
 
-    def fit(self, sums: ProbeSums) -> None:
-        """Learn from the patches of images that carry masks."""
-        gram, cross = sums.centred()
-        gram.diagonal().add_(self.ridge)
+    @torch.no_grad()
+    def fit_to(self, fitting: Fitting) -> None:
+        """Learn from the patches of the images that carry masks.
+
+        Raises:
+            ValueError: the training data have more classes.
+        """
+        images = fitting.images
+        num_classes, width = self.planes.shape
+        highest = max(max(numbers) for numbers in images.classes.values())
+        if highest > num_classes:
+            raise ValueError(
+                f'the training data number their classes up to {highest}, '
+                f'model.labeler.probe.num_classes is {num_classes}: set it to '
+                f'{images.num_classes}')
+        sums = PatchSums((width, ), num_classes)
+        for name in images.masked:
+            image = images[name]
+            shares = torch.zeros(
+                len(image.valid), num_classes, device=image.shares.device)
+            shares[:, [number - 1 for number in image.classes]] = (
+                image.shares / image.valid.clamp_min(1e-6)).T
+            sums.add(
+                self.patches(image.features)[0].double(), shares,
+                image.valid.double())
+        mean = sums.patches / max(sums.weight, 1e-6)
+        gram = sums.gram - torch.outer(mean, sums.patches)
+        gram.diagonal().add_(RIDGE)
+        cross = sums.cross - torch.outer(mean, sums.shares)
         self.planes.copy_(torch.linalg.solve(gram, cross).T)
         self.known.copy_(sums.shares > 0)
+        fitting.report(f'class probe: knows {int(self.known.sum())} classes')
 
     def combine(self, scores: Tensor, image: ViTFeatures, classes: Tensor) -> Tensor:
         """Scores of B images, of which some are of classes with masks.
@@ -123,10 +100,10 @@ class ClassProbe(BaseModule):
             foreground above 0.
         """
         with torch.autocast(scores.device.type, enabled=False):
-            own = self.planes[classes - 1]
-            found = (self.patches(image) @ own.unsqueeze(-1)).transpose(1, 2)
-            found = propagate(found.unflatten(-1, image.grid), image, self.affinity)
-            both = standardise(
-                standardise(scores.float()) + self.weight * standardise(found[:, 0]))
+            planes = self.planes[classes - 1]
+            maps = (self.patches(image) @ planes.unsqueeze(-1)).transpose(1, 2)
+            maps = propagate(maps.unflatten(-1, image.grid), image, SHARPNESS)
+            combined = standardise(
+                standardise(scores) + WEIGHT * standardise(maps[:, 0]))
         known = self.known[classes - 1][:, None, None]
-        return torch.where(known, both - self.offset, scores)
+        return torch.where(known, combined - OFFSET, scores)

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from mmwsfs.models.build_part import build_part
 from mmwsfs.registry import MODELS
-from mmwsfs.structures import ViTFeatures
+from mmwsfs.structures import Fitting
 
-from .attention_labeler import AttentionLabeler, upsample
+from .attention_labeler import AttentionLabeler
+from .enhancer_training import train_enhancer
+from .maps import upsample
 
 
 @MODELS.register_module()
@@ -13,28 +16,26 @@ class EnhancedLabeler(AttentionLabeler):
     """Pseudo-masks that a trained network makes of the head maps.
 
     It stands in the place of an :class:`AttentionLabeler` (section 3.4 of the paper).
-    The network is trained by a
-    :class:`~mmwsfs.engine.hooks.PseudoLabelEnhancerHook` and frozen otherwise.
+    The network learns from the images that carry masks, before the model is trained
+    (:meth:`fit_to`), and is frozen otherwise.
 
     Args:
         enhancer (dict): head maps, (B, H, h, w) -> logits, (B, h, w); a
             :class:`PseudoLabelEnhancer`.
         threshold (float): of the foreground probability. Defaults to 0.5.
-        probe (dict, optional): knows the training classes of which some images carry
-            masks, a :class:`ClassProbe`. Defaults to None.
-        affinity (float, optional): as for :class:`AttentionLabeler`. Defaults to None.
-        refine (dict, optional): as for :class:`AttentionLabeler`. Defaults to None.
+        probe (dict, optional): as for :class:`AttentionLabeler`. Defaults to None.
+        steps (int): of the network's training; to be tuned where far more or fewer
+            images carry masks than in the configs here. Defaults to 200.
     """
 
     def __init__(self,
                  enhancer: dict,
                  threshold: float = 0.5,
                  probe: dict | None = None,
-                 affinity: float | None = None,
-                 refine: dict | None = None) -> None:
-        super().__init__(threshold, affinity=affinity, refine=refine)
-        self.enhancer = MODELS.build(enhancer).requires_grad_(False)
-        self.probe = MODELS.build(probe) if probe else None
+                 steps: int = 200) -> None:
+        super().__init__(threshold, probe=probe)
+        self.enhancer = build_part(enhancer).requires_grad_(False)
+        self.steps = steps
 
     def merge(self, maps: Tensor) -> Tensor:
         """Head maps, (B, H, h, w), as logits of foreground, (B, h, w)."""
@@ -44,10 +45,15 @@ class EnhancedLabeler(AttentionLabeler):
         """Logits, (B, h, w), as probabilities, (B, *size)."""
         return upsample(scores, size).sigmoid()
 
-    def scores(self, support: ViTFeatures, image: ViTFeatures,
-               classes: Tensor | None = None) -> Tensor:
-        """As of :class:`AttentionLabeler`, with what the probe knows of the classes."""
-        scores = super().scores(support, image, classes)
-        if self.probe is None or classes is None:
-            return scores
-        return self.probe.combine(scores, image, classes)
+    def fit_to(self, fitting: Fitting) -> None:
+        """Train the network, unless it comes from a file.
+
+        Raises:
+            ValueError: no image carries a mask, or a state file to be continued is of
+                another training.
+        """
+        if self.enhancer.pretrained:
+            fitting.report(
+                f"enhancer: from '{self.enhancer.init_cfg['checkpoint']}'")
+        else:
+            train_enhancer(self, fitting, self.steps)

@@ -2,13 +2,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmwsfs.registry import MODELS
 from mmwsfs.utils.checkpoint_file import read_checkpoint
 from mmwsfs.utils.state_dict import check_state_dict
+
+from .maps import standardise
+
+CHANNELS = 128  # of the two inner layers
 
 
 @MODELS.register_module()
@@ -20,21 +23,19 @@ class PseudoLabelEnhancer(BaseModule):
     differ in the range of their cosines, and within an image it is narrow.
 
     Args:
-        num_heads (int): heads of the backbone, H. Defaults to 6.
-        channels (int): of the two inner layers. Defaults to 128.
+        num_heads (int): heads of the backbone, H.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=FILE)`` takes a
             trained one, as ``enhancer/best.pth`` of a mixed run. Defaults to None.
     """
 
     def __init__(self,
-                 num_heads: int = 6,
-                 channels: int = 128,
+                 num_heads: int,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.layers = nn.Sequential(
-            nn.Conv2d(num_heads, channels, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(channels, channels, 3, padding=1), nn.ReLU(),
-            nn.Conv2d(channels, 1, 3, padding=1))
+            nn.Conv2d(num_heads, CHANNELS, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(CHANNELS, 1, 3, padding=1))
 
     @property
     def pretrained(self) -> bool:
@@ -63,5 +64,4 @@ class PseudoLabelEnhancer(BaseModule):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Head maps, (B, H, h, w) in -1..1 -> logits of foreground, (B, h, w)."""
-        deviation, mean = torch.std_mean(maps, dim=(2, 3), keepdim=True)
-        return self.layers((maps - mean) / deviation.clamp_min(1e-6)).squeeze(1)
+        return self.layers(standardise(maps)).squeeze(1)

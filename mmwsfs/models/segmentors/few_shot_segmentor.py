@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,30 +12,38 @@ from mmengine.structures import PixelData
 from mmseg.models import BaseSegmentor
 from torch import Tensor
 
+from mmwsfs.models.build_part import build_part
+from mmwsfs.models.evidence.prototype_maps import support_prototypes
 from mmwsfs.models.feature_cache import FeatureCache
+from mmwsfs.models.necks.correlation_transformer import resize_support
 from mmwsfs.registry import MODELS
-from mmwsfs.structures import FewShotDataSample, LazyImage, LazyImages, ViTFeatures
+from mmwsfs.structures import (
+    FewShotDataSample,
+    LazyImage,
+    LazyImages,
+    TokenGrid,
+    ViTFeatures,
+    distinct_images,
+)
 from mmwsfs.utils.state_dict import check_state_dict
 
+SUPERVISIONS = ('pixel', 'image', 'mixed')
 
-def unique_images(images: Tensor) -> tuple[list[int], list[int]]:
-    """Which of B images, (B, 3, H, W), are the first of their kind.
 
-    Returns:
-        tuple: the positions of the first ones, and for every image the number, in that
-        list, of the one it equals.
+class Supports(NamedTuple):
+    """All that the model keeps of P supports: little beside their features.
+
+    Attributes:
+        tokens: CLS and patches on the neck's s x s grid, in the metric's space.
+        masks: (P, H, W) bool.
+        prototypes: (P, L, 2, C) in the metric's space, or None.
+        cls: (P, L, C), CLS tokens as the backbone gives them.
     """
-    first: list[int] = []
-    index = []
-    sums = images.flatten(1).double().sum(dim=1).tolist()
-    for position, total in enumerate(sums):
-        number = next(
-            (number for number, other in enumerate(first) if sums[other] == total
-             and torch.equal(images[other], images[position])), len(first))
-        if number == len(first):
-            first.append(position)
-        index.append(number)
-    return first, index
+
+    tokens: TokenGrid
+    masks: Tensor
+    prototypes: Tensor | None
+    cls: Tensor
 
 
 class Decision(NamedTuple):
@@ -61,26 +69,36 @@ class FewShotSegmentor(BaseSegmentor):
     Trains 1-way 1-shot, predicts N-way K-shot. Inputs are a dict of ``query``,
     (B, 3, H, W), and ``support``, (B, N, K, 3, H, W), normalised.
 
-    The supervision is 'pixel' (support masks and query targets come with the data)
-    until a :class:`~mmwsfs.engine.hooks.PseudoLabelHook` sets it to 'image': then both
-    come from ``labeler``, in training and in testing, and no mask is read. Under
-    'mixed' they come from the labeler for images that carry no mask.
+    The way of a pair: backbone -> [metric] -> neck -> two token maps
+    [+ prototype maps] -> heads [+ prior]. What stands in brackets is our addition and
+    optional. Sizes follow from the backbone; a config need not repeat them.
 
     Args:
-        backbone (dict): gives :class:`ViTFeatures` by its ``extract``.
+        backbone (dict): gives :class:`ViTFeatures` by its ``extract``, and has
+            ``num_layers``, ``num_heads`` and ``embed_dims``.
         neck (dict): (query, support, support mask) -> two token maps.
         cls_head (dict): classification token map -> 2 logits.
         seg_head (dict): segmentation token map -> 2 logits a pixel.
-        labeler (dict, optional): makes the pseudo-masks. Defaults to None.
-        prior (dict, optional): (query, support) -> 2 logits that are added to the
-            classification head's, see :class:`~mmwsfs.models.PairPrior`. Neck and
-            heads train as without it. Defaults to None.
+        supervision (str): where support masks and the queries' targets come from:
+            'pixel', the data; 'image', the labeler, in training and in testing, and no
+            mask is read; 'mixed', the data for images that carry a mask, the labeler
+            for all others.
+        labeler (dict, optional): makes pseudo-masks. Defaults to None.
+        metric (dict, optional): brings tokens into another space before the neck, a
+            :class:`~mmwsfs.models.DiscriminantMetric`. Defaults to None.
+        prototypes (dict, optional): maps that go round the neck to both heads, a
+            :class:`~mmwsfs.models.PrototypeMaps`. Defaults to None.
+        prior (dict, optional): logits that are added to the classification head's, a
+            :class:`~mmwsfs.models.PairPrior`. Defaults to None.
         cache (dict, optional): settings of a
             :class:`~mmwsfs.models.FeatureCache`: an image of a data set goes through
             the backbone once. Off, with a warning, where the backbone trains.
             Defaults to None.
         data_preprocessor (dict, optional): Defaults to None.
         init_cfg (dict, optional): Defaults to None.
+
+    Raises:
+        ValueError: no or an unknown supervision, or one that needs a labeler.
     """
 
     def __init__(self,
@@ -88,19 +106,30 @@ class FewShotSegmentor(BaseSegmentor):
                  neck: dict,
                  cls_head: dict,
                  seg_head: dict,
+                 supervision: str | None = None,
                  labeler: dict | None = None,
+                 metric: dict | None = None,
+                 prototypes: dict | None = None,
                  prior: dict | None = None,
                  cache: dict | None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
+        self.supervision = self._check_supervision(supervision, labeler)
         self.backbone = MODELS.build(backbone)
-        self.neck = MODELS.build(neck)
-        self.cls_head = MODELS.build(cls_head)
-        self.seg_head = MODELS.build(seg_head)
-        self.labeler = MODELS.build(labeler) if labeler else None
-        self.prior = MODELS.build(prior) if prior else None
-        self.supervision = 'pixel'
+        sizes = {name: getattr(self.backbone, name)
+                 for name in ('num_layers', 'num_heads', 'embed_dims')}
+        self.neck = build_part(neck, **sizes)
+        self.prototypes = build_part(prototypes, **sizes)
+        in_channels = self.neck.out_channels
+        if self.prototypes is not None:
+            in_channels += self.prototypes.out_channels
+        self.cls_head = build_part(cls_head, in_channels=in_channels)
+        self.seg_head = build_part(seg_head, in_channels=in_channels)
+        # What learns before training does so in this order: the labeler first.
+        self.labeler = build_part(labeler, **sizes)
+        self.metric = build_part(metric, **sizes)
+        self.prior = build_part(prior, **sizes)
         if cache and not self.backbone.frozen:
             print_log(
                 'no features are cached: the backbone trains '
@@ -109,6 +138,20 @@ class FewShotSegmentor(BaseSegmentor):
         self.cache = FeatureCache(**cache) if cache else None
         self._register_load_state_dict_pre_hook(self._check_state_dict)
 
+    @staticmethod
+    def _check_supervision(supervision: str | None, labeler: dict | None) -> str:
+        if supervision not in SUPERVISIONS:
+            raise ValueError(
+                f"model.supervision is {supervision!r}: set it to 'pixel', 'image' or "
+                "'mixed' (a config of before it was the model's: 'image' where its "
+                "custom_hooks have a PseudoLabelHook, 'mixed' where they have a "
+                "PseudoLabelEnhancerHook, else 'pixel')")
+        if supervision != 'pixel' and labeler is None:
+            raise ValueError(
+                f"supervision '{supervision}' needs a labeler: set model.labeler, e.g. "
+                "to dict(type='AttentionLabeler')")
+        return supervision
+
     def _check_state_dict(self, state_dict: dict[str, Tensor], prefix: str,
                           *args) -> None:
         """Refuse a checkpoint of another model; MMEngine would only warn."""
@@ -116,32 +159,35 @@ class FewShotSegmentor(BaseSegmentor):
             {name[len(prefix):]: value for name, value in state_dict.items()
              if name.startswith(prefix)},
             self.state_dict(), 'the checkpoint does not fit this model',
-            'give the config it was trained with, or a checkpoint of this one')
+            'give the config it was trained with, or a checkpoint of this one; one of '
+            'an older release is brought up to date by '
+            'tools/model_converters/upgrade_checkpoint.py')
 
-    @property
-    def supervision(self) -> str:
-        """'pixel', 'image' or 'mixed'."""
-        return self._supervision
+    # ------------------------------------------------------------ features
+    def extract(self, images: Tensor | LazyImages) -> tuple[ViTFeatures, list[int]]:
+        """Features of the distinct ones of B images, each from the backbone once.
 
-    @supervision.setter
-    def supervision(self, value: str) -> None:
-        if value not in ('pixel', 'image', 'mixed'):
-            raise ValueError(
-                f"supervision is 'pixel', 'image' or 'mixed', not {value!r}")
-        if value != 'pixel' and self.labeler is None:
-            raise ValueError(
-                f"supervision '{value}' needs a labeler: set model.labeler, e.g. to "
-                "dict(type='AttentionLabeler')")
-        self._supervision = value
+        Args:
+            images: (B, 3, H, W), or a flat array of lazy images.
+
+        Returns:
+            tuple: features of the U distinct images, in the order in which they come
+            first, and the number of every image among them, in 0..U-1.
+        """
+        first, index = distinct_images(images)
+        if len(first) < len(index):
+            images = images[first]
+        if not isinstance(images, LazyImages):
+            return self.backbone.extract(images), index
+        if self.cache is None:
+            return self.backbone.extract(images.load()), index
+        device = next(self.parameters()).device
+        return self.cache.extract(images, device, self.backbone.extract), index
 
     def extract_feat(self, images: Tensor | LazyImages) -> ViTFeatures:
-        """Features of B images, (B, 3, H, W), each from the backbone once."""
-        if isinstance(images, LazyImages):
-            device = next(self.parameters()).device
-            if self.cache is None:
-                return self.extract_feat(images.load())
-            return self.cache.extract(images, device, self.extract_feat)
-        return self.backbone.extract(images)
+        """Features of B images, (B, 3, H, W)."""
+        features, index = self.extract(images)
+        return features[index]
 
     def extract_image(self, image: LazyImage) -> ViTFeatures:
         """Features of a lazy image, a batch of one."""
@@ -149,83 +195,142 @@ class FewShotSegmentor(BaseSegmentor):
         return self.extract_feat(LazyImages(images, self.data_preprocessor.normalise))
 
     def extract_episodes(
-            self, inputs: dict[str, Tensor]) -> tuple[ViTFeatures, ViTFeatures]:
-        """Features of B queries and of B * N * K supports; equal images once."""
+            self, inputs: dict[str, Tensor | LazyImages]
+    ) -> tuple[ViTFeatures, ViTFeatures, list[int]]:
+        """Features of the queries and supports of B episodes; equal images once.
+
+        Returns:
+            tuple: features of the Q distinct queries, of all B * N * K supports, and
+            for every episode the number of its query, in 0..Q-1.
+        """
         queries, supports = inputs['query'], inputs['support']
         if isinstance(queries, LazyImages):
             images = LazyImages.cat([queries, supports.flatten()])
-            features = self.extract_feat(images)
         else:
             images = torch.cat([queries, supports.flatten(0, 2)])
-            first, index = unique_images(images)
-            if len(first) == len(images):
-                features = self.extract_feat(images)
-            else:
-                features = self.extract_feat(images[first])[index]
-        return features[:len(queries)], features[len(queries):]
+        features, index = self.extract(images)
+        query_of = index[:len(queries)]
+        # Queries come first, so that theirs are the first numbers.
+        return (features[:max(query_of) + 1], features[index[len(queries):]], query_of)
 
+    # ------------------------------------------------------------ labels
     def support_masks(self, support: ViTFeatures, size: tuple[int, int],
-                      data_samples: list[FewShotDataSample]) -> Tensor:
-        """Masks of B * N * K supports, (B * N * K, H, W) bool.
+                      given: Sequence[Tensor | None] | None = None) -> Tensor:
+        """Masks of P supports, by the model's supervision.
+
+        Args:
+            support: features of the supports.
+            size: (H, W) of the masks.
+            given: of every support the mask, (H, W), that came with it, 0 outside the
+                object, or None. Defaults to None, no masks at all.
+
+        Returns:
+            Tensor: (P, H, W) bool.
 
         Raises:
-            ValueError: under supervision 'pixel' the data carry no support masks.
+            ValueError: under supervision 'pixel' a mask is missing.
         """
-        given = [sample.support_masks.flatten(0, 1) > 0
-                 if 'support_masks' in sample else None for sample in data_samples]
-        if self.supervision == 'pixel':
-            self._require(given, 'support masks')
-            return torch.cat(given)
-        return self._prefer(given, self.labeler(support, support, size))
+        return self._choose(
+            given or [None] * len(support), 'support',
+            lambda: self.labeler(support, support, size))
 
     def query_masks(self, query: ViTFeatures, support: ViTFeatures,
                     size: tuple[int, int],
-                    data_samples: list[FewShotDataSample]) -> Tensor:
-        """Training targets of B queries of 1-way episodes, (B, H, W) bool.
+                    data_samples: Sequence[FewShotDataSample]) -> Tensor:
+        """Training targets of the queries of B 1-way 1-shot episodes, (B, H, W) bool.
 
         Void counts as background, as in the published protocol. The labeler is told
         the classes of targets; not of supports, whose masks are to be as in testing,
         where the classes are new.
 
-        Raises:
-            ValueError: under supervision 'pixel' the data carry no query mask.
-        """
-        given = [sample.gt_sem_seg.data == 1 if 'gt_sem_seg' in sample else None
-                 for sample in data_samples]
-        if self.supervision == 'pixel':
-            self._require(given, 'query masks')
-            return torch.cat(given)
-        presence = self._presence(data_samples)
-        classes = torch.tensor(
-            [int(sample.class_ids[0]) for sample in data_samples],
-            device=presence.device)
-        made = self.labeler(support, query, size, classes) & presence[:, None, None]
-        return self._prefer(given, made)
+        Args:
+            query, support: features of B images each.
+            size: (H, W).
+            data_samples: of B episodes.
 
-    def _prefer(self, given: list[Tensor | None], made: Tensor) -> Tensor:
-        """The labeler's masks; under 'mixed' those that the data carry in their place.
+        Raises:
+            ValueError: under supervision 'pixel' a mask is missing.
+        """
+        def pseudo_masks() -> Tensor:
+            presence = self._presence(data_samples)
+            classes = torch.tensor(
+                [int(sample.class_ids[0]) for sample in data_samples],
+                device=presence.device)
+            masks = self.labeler(support, query, size, classes)
+            return masks & presence[:, None, None]
+
+        return self._choose(
+            [sample.gt_sem_seg.data[0] == 1 if 'gt_sem_seg' in sample else None
+             for sample in data_samples], 'query', pseudo_masks)
+
+    def _choose(self, given: Sequence[Tensor | None], role: str,
+                make: Callable[[], Tensor]) -> Tensor:
+        """Of every image the mask that came with it, or the pseudo-mask."""
+        if self.supervision == 'image':
+            return make()
+        if self.supervision == 'mixed':
+            return torch.stack([
+                pseudo_mask if mask is None else mask > 0
+                for mask, pseudo_mask in zip(given, make())])
+        if any(mask is None for mask in given):
+            raise ValueError(
+                f"supervision 'pixel' needs {role} masks, but the data carry none: load "
+                "them (masks='all' and, in testing, support_masks=True in the "
+                "dataset), or set model.supervision='image'")
+        return torch.stack([mask > 0 for mask in given])
+
+    @staticmethod
+    def _given_masks(data_samples: Sequence[FewShotDataSample],
+                     supports: int) -> list[Tensor | None]:
+        """Of every support of B episodes the mask that the data carry, or None."""
+        return [
+            mask for sample in data_samples for mask in (
+                sample.support_masks.flatten(0, 1) if 'support_masks' in sample
+                else [None] * supports)]
+
+    @staticmethod
+    def _presence(data_samples: Sequence[FewShotDataSample]) -> Tensor:
+        return torch.cat([sample.gt_presence for sample in data_samples])
+
+    # ------------------------------------------------------------ a pair's way
+    def embed_supports(self, support: ViTFeatures, masks: Tensor) -> Supports:
+        """What is kept of P supports and their masks, (P, H, W) bool.
+
+        An affine map, the metric, commutes with resizing and with averages, and is
+        cheaper after them.
+        """
+        tokens = resize_support(support, self.neck.support_size)
+        prototypes = None
+        if self.prototypes is not None:
+            prototypes = support_prototypes(support, masks)
+        if self.metric is not None:
+            tokens = self.metric(tokens)
+            if prototypes is not None:
+                prototypes = self.metric.patches(prototypes)
+        return Supports(tokens, masks, prototypes, support.tokens[:, :, 0])
+
+    def token_maps(self, query: ViTFeatures, supports: Supports,
+                   query_of: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """What the heads get of P pairs.
 
         Args:
-            given: of every episode its masks, (M, H, W) bool, or None.
-            made: (B * M, H, W) bool.
+            query: features of Q images.
+            supports: P of them.
+            query_of: of every support the number of its query, in 0..Q-1.
+
+        Returns:
+            tuple[Tensor, Tensor]: for classification and segmentation,
+            (P, channels, h, w) each.
         """
-        if self.supervision == 'image':
-            return made
-        return torch.cat([
-            own if masks is None else masks
-            for masks, own in zip(given, made.chunk(len(given)))])
-
-    @staticmethod
-    def _require(given: list[Tensor | None], what: str) -> None:
-        if any(masks is None for masks in given):
-            raise ValueError(
-                f"supervision 'pixel' needs {what}, but the data carry none: load them "
-                '(with_masks=True and LoadLabelMap), or add a PseudoLabelHook for '
-                "supervision 'image'")
-
-    @staticmethod
-    def _presence(data_samples: list[FewShotDataSample]) -> Tensor:
-        return torch.cat([sample.gt_presence for sample in data_samples])
+        tokens = query if self.metric is None else self.metric(query)
+        maps = self.neck(tokens, supports.tokens, supports.masks, query_of)
+        if self.prototypes is None:
+            return maps
+        likeness = self.prototypes(tokens, supports.prototypes, query_of)
+        cls_map, seg_map = (
+            torch.cat([token_map, likeness.to(token_map.dtype)], dim=1)
+            for token_map in maps)
+        return cls_map, seg_map
 
     def loss(self, inputs: dict[str, Tensor],
              data_samples: list[FewShotDataSample]) -> dict[str, Tensor]:
@@ -240,11 +345,12 @@ class FewShotSegmentor(BaseSegmentor):
                 f"{tuple(inputs['support'].shape[1:3])}: set way=1, shot=1 in "
                 'train_dataloader.dataset')
         size = tuple(inputs['query'].shape[-2:])
-        query, support = self.extract_episodes(inputs)
-        support_mask = self.support_masks(support, size, data_samples)
-        target = self.query_masks(query, support, size, data_samples)
+        query, support, query_of = self.extract_episodes(inputs)
+        masks = self.support_masks(support, size, self._given_masks(data_samples, 1))
+        target = self.query_masks(query[query_of], support, size, data_samples)
         presence = self._presence(data_samples)
-        cls_map, seg_map = self.neck(query, support, support_mask)
+        supports = self.embed_supports(support, masks)
+        cls_map, seg_map = self.token_maps(query, supports, query_of)
         losses = {
             **self.cls_head.loss(cls_map, presence),
             **self.seg_head.loss(seg_map, target),
@@ -252,52 +358,55 @@ class FewShotSegmentor(BaseSegmentor):
         if self.prior is not None:
             with torch.no_grad():
                 logits = self.cls_head(cls_map)
-            losses.update(self.prior.loss(query, support, logits, presence))
+            prior = self.prior(query.tokens[:, :, 0], supports.cls, query_of)
+            losses.update(self.prior.loss(prior, logits, presence))
         return losses
 
-    def pair_logits(self, query: ViTFeatures, support: ViTFeatures, masks: Tensor,
-                    way_shot: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Logits of every query with each of its supports.
+    def pair_logits(self, query: ViTFeatures,
+                    supports: Supports) -> tuple[Tensor, Tensor]:
+        """Logits of one query with each of P supports.
 
         Args:
-            query: features of B queries.
-            support: features of B * N * K supports.
-            masks: (B * N * K, H, W) bool, of the supports.
-            way_shot: (N, K).
+            query: features of one image.
+            supports: P of them.
 
         Returns:
-            tuple[Tensor, Tensor]: absent/present, (B, N, K, 2), and background/class,
-            (B, N, K, 2, H, W).
+            tuple[Tensor, Tensor]: absent/present, (P, 2), and background/class,
+            (P, 2, H, W), at the size of the supports' masks.
         """
-        size = tuple(masks.shape[-2:])
-        cls_logits, seg_logits = [], []
-        pairs = len(masks) // len(query)
-        for row in range(len(query)):
-            own = slice(row * pairs, (row + 1) * pairs)
-            cls_maps, seg_maps = self.neck(
-                query[row:row + 1], support[own], masks[own])
-            # Pair by pair: memory grows little with N and K, and what is predicted for
-            # an episode does not depend, to the last bit, on the others in its batch.
-            for cls_map, seg_map in zip(cls_maps.split(1), seg_maps.split(1)):
-                cls_logits.append(self.cls_head(cls_map))
-                seg_logits.append(self.seg_head(seg_map, size))
-        shape = (len(query), *way_shot)
-        presence = torch.cat(cls_logits)
+        query_of = [0] * len(supports.masks)
+        size = tuple(supports.masks.shape[-2:])
+        cls_maps, seg_maps = self.token_maps(query, supports, query_of)
+        # Pair by pair: memory grows little with N and K, and what is predicted for an
+        # episode does not depend, to the last bit, on the others in its batch.
+        presence = torch.cat([self.cls_head(one) for one in cls_maps.split(1)])
+        segmentation = torch.cat([
+            self.seg_head(one, size) for one in seg_maps.split(1)])
         if self.prior is not None:
-            presence = presence + self.prior(query, support)
-        return (presence.unflatten(0, shape),
-                torch.cat(seg_logits).unflatten(0, shape))
+            presence = presence + self.prior(
+                query.tokens[:, :, 0], supports.cls, query_of)
+        return presence, segmentation
 
     def _logits_and_masks(
             self, inputs: dict[str, Tensor],
             data_samples: list[FewShotDataSample]) -> tuple[Tensor, Tensor, Tensor]:
-        """:meth:`pair_logits`, and the support masks used, (B, N, K, H, W)."""
+        """Logits, (B, N, K, 2) and (B, N, K, 2, H, W), and the support masks used,
+        (B, N, K, H, W)."""
         way_shot = tuple(inputs['support'].shape[1:3])
-        query, support = self.extract_episodes(inputs)
+        pairs = way_shot[0] * way_shot[1]
+        query, support, query_of = self.extract_episodes(inputs)
         masks = self.support_masks(
-            support, tuple(inputs['query'].shape[-2:]), data_samples)
-        return (*self.pair_logits(query, support, masks, way_shot),
-                masks.unflatten(0, (len(query), *way_shot)))
+            support, tuple(inputs['query'].shape[-2:]),
+            self._given_masks(data_samples, pairs))
+        rows = []
+        for row, number in enumerate(query_of):
+            episode = slice(row * pairs, (row + 1) * pairs)
+            rows.append(self.pair_logits(
+                query[number:number + 1],
+                self.embed_supports(support[episode], masks[episode])))
+        presence, segmentation = (
+            torch.stack(logits).unflatten(1, way_shot) for logits in zip(*rows))
+        return presence, segmentation, masks.unflatten(0, (len(query_of), *way_shot))
 
     def _forward(self, inputs: dict[str, Tensor],
                  data_samples: list[FewShotDataSample]) -> tuple[Tensor, Tensor]:

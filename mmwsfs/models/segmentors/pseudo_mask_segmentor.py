@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -9,29 +11,41 @@ from mmwsfs.structures import ViTFeatures
 from .few_shot_segmentor import FewShotSegmentor
 
 
+class LabelingSupports(NamedTuple):
+    """What labels a query: P supports' features without tokens, and their masks,
+    (P, H, W) bool."""
+
+    features: ViTFeatures
+    masks: Tensor
+
+
 @MODELS.register_module()
 class PseudoMaskSegmentor(FewShotSegmentor):
     """The baseline that learns nothing: the bare pseudo-mask of the query.
 
     The labeler's query map is the prediction and every way is called present. What a
     trained model adds is seen beside it, on the same episodes. Its supervision is
-    'image' from the start.
+    always 'image'.
 
     Args:
         **kwargs: as for :class:`FewShotSegmentor`, with a ``labeler``.
     """
 
     def __init__(self, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.supervision = 'image'
+        super().__init__(**{**kwargs, 'supervision': 'image'})
 
-    def pair_logits(self, query: ViTFeatures, support: ViTFeatures, masks: Tensor,
-                    way_shot: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    def embed_supports(self, support: ViTFeatures, masks: Tensor) -> LabelingSupports:
+        """What is kept of P supports."""
+        return LabelingSupports(support.without_tokens(), masks)
+
+    def pair_logits(self, query: ViTFeatures,
+                    supports: LabelingSupports) -> tuple[Tensor, Tensor]:
         """As :meth:`FewShotSegmentor.pair_logits`; logits are +-20, certain."""
-        way, shot = way_shot
-        repeated = query[torch.arange(len(query)).repeat_interleave(way * shot)]
-        found = self.labeler(support, repeated, tuple(masks.shape[-2:]))
-        foreground = found.unflatten(0, (len(query), way, shot)).float() * 40 - 20
-        present = torch.full((len(query), way, shot), 20., device=masks.device)
-        return (torch.stack([-present, present], dim=3),
-                torch.stack([-foreground, foreground], dim=3))
+        pairs = len(supports.masks)
+        masks = self.labeler(
+            supports.features, query[torch.zeros(pairs, dtype=torch.long)],
+            tuple(supports.masks.shape[-2:]))
+        foreground = masks.float() * 40 - 20
+        present = torch.full((pairs, ), 20., device=masks.device)
+        return (torch.stack([-present, present], dim=1),
+                torch.stack([-foreground, foreground], dim=1))

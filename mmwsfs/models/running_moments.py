@@ -8,9 +8,9 @@ from torch import Tensor, nn
 class RunningMoments(nn.Module):
     """Mean and variance of every channel over all training pairs, each counted alike.
 
-    They are noted pair by pair and learned once a step, on all ranks together. Within
-    a step they do not change, so that a pair's result does not depend on its batch.
-    Before the first step the mean is 0 and the variance 1.
+    They are noted pair by pair and learned once a step, on all ranks together; until
+    they are learned they do not change, so that a pair's result does not depend on its
+    batch. Before the first step the mean is 0 and the variance 1.
 
     Args:
         num_channels: C.

@@ -1,0 +1,3 @@
+from .discriminant_metric import DiscriminantMetric
+
+__all__ = ['DiscriminantMetric']
