@@ -57,7 +57,7 @@ def read_checkpoint(path: Path,
     """
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint '{path}' does not exist")
-    # None of torch's own errors and warnings goes on: they advise to unpickle all the same.
+    # No error or warning of torch's own goes on: they advise to unpickle all the same.
     try:
         with safe_globals([*known]), warnings.catch_warnings():
             warnings.simplefilter('ignore')
