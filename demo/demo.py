@@ -21,11 +21,11 @@ from mmengine.config import Config, DictAction
 from mmengine.dataset import pseudo_collate
 from mmengine.runner import Runner
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 
 from mmwsfs.models import FewShotSegmentor
 from mmwsfs.registry import MODELS
+from mmwsfs.utils.files import write_whole
+from mmwsfs.utils.tables import text_table
 
 DEFAULT = Path(__file__).parents[1] / 'configs/wsfs/vit-s_demo_1shot.py'
 
@@ -80,19 +80,14 @@ def main() -> None:
     rows['trained from image-level labels'] = runner.test()
 
     out = Path(cfg.work_dir)
-    (out / 'demo.json').write_text(json.dumps(rows, indent=2))
+    write_whole(out / 'demo.json', json.dumps(rows, indent=2) + '\n')
     Image.fromarray(draw_episodes(runner, 8)).save(out / 'demo.png')
     dataset = runner.test_dataloader.dataset
-    table = Table(
-        title=f'Novel classes, {len(dataset)} episodes, {dataset.way}-way '
-        f'{dataset.shot}-shot, seed {args.seed}')
-    table.add_column('prediction')
-    table.add_column('exact ratio', justify='right')
-    table.add_column('mIoU', justify='right')
-    for name, metrics in rows.items():
-        table.add_row(
-            name, f"{metrics['exact_ratio']:.1f}", f"{metrics['mIoU']:.1f}")
-    Console().print(table)
+    print(f'Novel classes, {len(dataset)} episodes, {dataset.way}-way '
+          f'{dataset.shot}-shot, seed {args.seed}')
+    print(text_table(('prediction', 'exact ratio', 'mIoU'), [
+        (name, f"{metrics['exact_ratio']:.1f}", f"{metrics['mIoU']:.1f}")
+        for name, metrics in rows.items()]))
     print(f'{time.time() - start:.0f} s in all; picture: {out}/demo.png, '
           f'numbers: {out}/demo.json')
 

@@ -13,6 +13,7 @@ from mmengine.dist import barrier, is_distributed
 from mmengine.runner import checkpoint
 
 from mmwsfs.datasets.few_shot_dataset import PROTOCOLS
+from mmwsfs.utils.checkpoint_file import read_checkpoint
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,6 +59,20 @@ def load_config(args: argparse.Namespace) -> Config:
     elif cfg.get('work_dir') is None:
         cfg.work_dir = str(Path('work_dirs') / Path(args.config).stem)
     return cfg
+
+
+def check_checkpoint(path: str) -> None:
+    """End with one sentence where a local checkpoint is none, or is not safe to read.
+
+    MMEngine, which reads it again, would print torch's advice to unpickle it.
+    """
+    if '://' in path:
+        return
+    try:
+        read_checkpoint(
+            Path(path).expanduser(), known=checkpoint.get_torch_safe_globals())
+    except (OSError, ValueError) as error:
+        raise SystemExit(str(error)) from None
 
 
 def end_processes() -> None:

@@ -30,12 +30,11 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from rich.console import Console
 
-from mmwsfs.evaluation.report import settings_digest
 from mmwsfs.evaluation.results_table import column, markdown, results_table
 from mmwsfs.utils.files import file_sha256, write_whole
+from mmwsfs.utils.run_identity import changed_settings, settings_digest
 from mmwsfs.utils.work_dir import (
     best_or_last_checkpoint,
-    changed_settings,
     finished_test,
     last_checkpoint,
 )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import zipfile
 from pathlib import Path
 
-from cli import add_common_arguments, end_processes, load_config
+from cli import add_common_arguments, check_checkpoint, end_processes, load_config
 from mmengine.runner import Runner
 
 
@@ -31,9 +30,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
-    if '://' not in args.checkpoint and not zipfile.is_zipfile(args.checkpoint):
-        raise SystemExit(
-            f"'{args.checkpoint}' is missing, truncated or no PyTorch checkpoint")
+    check_checkpoint(args.checkpoint)
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from cli import add_common_arguments, end_processes, load_config
+from cli import add_common_arguments, check_checkpoint, end_processes, load_config
 from mmengine.runner import Runner
 
 
@@ -27,6 +27,8 @@ def main() -> None:
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
     cfg.resume = args.resume
+    if cfg.get('load_from'):
+        check_checkpoint(cfg.load_from)
     Runner.from_cfg(cfg).train()
     end_processes()
 

@@ -1,29 +1,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from torch import Tensor
 
 from mmwsfs.models import FewShotSegmentor
 from mmwsfs.registry import MODELS
-from mmwsfs.utils.checkpoint_file import read_checkpoint
-
-# Whose objects MMEngine writes beside the weights: the log's history. None is made.
-_LEFT_PACKAGES = ('builtins', 'mmengine', 'numpy')
-
-
-def _read_weights(checkpoint: str | Path) -> dict[str, Tensor]:
-    loaded = read_checkpoint(Path(checkpoint).expanduser(), inert=_LEFT_PACKAGES)
-    weights = loaded.get('state_dict', loaded) if isinstance(loaded, Mapping) else None
-    if not isinstance(weights, Mapping) or not all(
-            isinstance(value, Tensor) for value in weights.values()):
-        raise ValueError(f"checkpoint '{checkpoint}' holds no state dict of tensors")
-    return dict(weights)
+from mmwsfs.utils.state_dict import read_state_dict
 
 
 def init_model(config: str | Path | Config,
@@ -61,7 +47,7 @@ def init_model(config: str | Path | Config,
             'no checkpoint is given: the neck and the heads are untrained',
             stacklevel=2)
     else:
-        weights = _read_weights(checkpoint)
+        weights = read_state_dict(checkpoint)
         try:
             model.load_state_dict(weights)
         except ValueError as error:

@@ -3,29 +3,8 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 from collections.abc import Mapping, Sequence
-
-
-def settings_digest(cfg: Mapping) -> str:
-    """sha256 of the settings that a test's numbers follow from, beside the weights.
-
-    Two configs of one digest give a checkpoint the same numbers: they agree in the
-    model, the test dataset, the test evaluator and the custom hooks, whatever their
-    batch size, schedule or folders of output.
-
-    Args:
-        cfg: a config, with everything from the command line in it.
-    """
-    settings = dict(
-        model=cfg['model'],
-        dataset=cfg['test_dataloader']['dataset'],
-        evaluator=cfg['test_evaluator'],
-        hooks=cfg.get('custom_hooks'))
-    return hashlib.sha256(
-        json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def episode_table(episodes: Sequence[Mapping], classes: Sequence[str]) -> str:

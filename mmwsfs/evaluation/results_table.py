@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from mmwsfs.utils.tables import markdown_table
+
 from .published import BENCHMARKS, EPISODES, FOLDS, PROTOCOL, PUBLISHED, VOID
 
 MEANS = ('exact_ratio', 'mIoU', 'FB-IoU', 'way_accuracy')
@@ -78,7 +80,7 @@ def column(way: int, shot: int) -> str:
 def markdown(table: Mapping) -> str:
     """A table of :func:`results_table` as Markdown: exact ratio / mIoU."""
     columns = list(table['columns'])
-    rows = [['method', 'labels', 'void as', *columns], ['---'] * (3 + len(columns))]
+    rows = []
     for paper in table['published']:
         rows.append([
             f"{paper['name']} ({paper['source']})", paper['supervision'], VOID,
@@ -94,7 +96,7 @@ def markdown(table: Mapping) -> str:
         f"{BENCHMARKS.get(table['dataset'], table['dataset'])}, {table['protocol']}: "
         'exact ratio / mIoU in per cent, mean over the folds.',
         f"In bold: {episodes} episodes a fold, lists `{table['lists']}`.",
-        '', *(f"| {' | '.join(row)} |" for row in rows)]
+        '', markdown_table(['method', 'labels', 'void as', *columns], rows)]
     if table['published'] and table['episodes'] != [EPISODES]:
         lines += ['', f'The published results are of {EPISODES} episodes a fold.']
     if (table['protocol'], table['void']) != (PROTOCOL, VOID):

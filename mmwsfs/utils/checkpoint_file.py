@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import re
+import uuid
+import warnings
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from .files import file_sha256
+from .files import file_sha256, whole_file
 
 
 class Inert:
@@ -54,21 +57,28 @@ def read_checkpoint(path: Path,
     """
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint '{path}' does not exist")
+    # No error or warning of torch's own goes on: they advise to unpickle all the same.
     try:
-        with safe_globals([*known]):
-            foreign = sorted(get_unsafe_globals_in_checkpoint(path))
+        with safe_globals([*known]), warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            # Only the newer format, a zip file, tells what it holds.
+            foreign = sorted(
+                get_unsafe_globals_in_checkpoint(path) if zipfile.is_zipfile(path)
+                else ())
             refused = [name for name in foreign if name.split('.')[0] not in inert]
             if not refused:
                 with safe_globals([_stand_in(name) for name in foreign]):
                     return torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # whose message may advise to unpickle all the same
+    except Exception as error:
+        refused = re.findall(r'GLOBAL (\S+) was not an allowed global', str(error))
+    if not refused:
         raise ValueError(
-            f"checkpoint '{path}' is truncated, or is no PyTorch checkpoint of tensors "
-            'and plain values: get it again') from error
+            f"checkpoint '{path}' is truncated, or is no PyTorch checkpoint of plain "
+            'tensors and values: get it again')
     raise ValueError(
-        f"checkpoint '{path}' is refused, and nothing in it was run: it holds "
-        f"{', '.join(refused)}, which a checkpoint of weights does not need; get the "
-        'file from its authors, or save its state dict alone')
+        f"checkpoint '{path}' is refused, and nothing in it was run: beside plain "
+        f"tensors and values it holds {', '.join(refused)}; get the file from its "
+        'authors, or save its state dict alone')
 
 
 def check_target(target: Path, *sources: Path) -> None:
@@ -99,16 +109,14 @@ def write_checkpoint(checkpoint: dict, path: Path, with_hash: bool = False) -> P
     Returns:
         Path: the file written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
+    # What has its hash in its name is whole, too, before it has that name.
+    target = path.with_name(uuid.uuid4().hex) if with_hash else path
+    with whole_file(target) as temporary:
         # By a file object: given a path, torch writes its name into the file.
         with temporary.open('wb') as file:
             torch.save(checkpoint, file)
-        if with_hash:
-            digest = file_sha256(temporary)
-            path = path.with_name(f"{path.name.removesuffix('.pth')}-{digest[:8]}.pth")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    if not with_hash:
+        return path
+    digest = file_sha256(target)
+    return target.rename(
+        path.with_name(f"{path.name.removesuffix('.pth')}-{digest[:8]}.pth"))

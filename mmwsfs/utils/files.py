@@ -4,23 +4,53 @@ from __future__ import annotations
 
 import hashlib
 import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file in one step: a reader never meets a part of it.
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Write a file in one step: a reader never meets a part of it.
+
+    The block writes the temporary file that it is given, which is moved to its place
+    at the end. Where the block raises, the temporary file is deleted and what was
+    there stays.
 
     Args:
         path: the file; an existing one is replaced, a missing folder made.
-        text: its content, written as UTF-8.
+
+    Yields:
+        Path: the temporary file, ``STEM.<32 hex digits>.part`` in the same folder. It
+        does not exist yet.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    temporary = path.with_name(f'{path.stem}.{uuid.uuid4().hex}.part')
     try:
-        temporary.write_bytes(text.encode())
+        yield temporary
         os.replace(temporary, path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # the block's own error says more
+            temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file in one step, see :func:`whole_file`.
+
+    Args:
+        path: the file.
+        text: its content, written as UTF-8. File names in it that are none, which
+            Python holds as surrogates, are written as the bytes they are on disk: who
+            reads with ``errors='surrogateescape'`` has the names again. Surrogates
+            that stand for no byte are spelled out, as in '\\ud83d'.
+    """
+    try:
+        data = text.encode(errors='surrogateescape')
+    except UnicodeEncodeError:
+        data = text.encode(errors='backslashreplace')
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def file_sha256(path: str | Path) -> str:

@@ -1,8 +1,62 @@
+"""State dicts: read from a local file, and compared with what a module expects."""
+
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from torch import Tensor
+
+from .checkpoint_file import read_checkpoint
+
+# Under which keys files hold a state dict: MMEngine's and Lightning's, timm's, DINO's.
+_WRAPPERS = ('state_dict', 'model', 'teacher')
+# Whose objects MMEngine writes beside the weights: the log's history. None is made.
+_MMENGINE = ('builtins', 'mmengine', 'numpy')
+
+
+def find_state_dict(checkpoint: object) -> dict[str, Tensor] | None:
+    """The tensors of a checkpoint by their names; None where it holds no such dict.
+
+    They are the checkpoint itself, or stand under ``state_dict``, ``model`` or
+    ``teacher`` in it, perhaps one in the other.
+    """
+    while isinstance(checkpoint, Mapping):
+        inner = next(
+            (checkpoint[key] for key in _WRAPPERS if key in checkpoint), None)
+        if not isinstance(inner, Mapping):
+            break
+        checkpoint = inner
+    if not isinstance(checkpoint, Mapping) or not all(
+            isinstance(name, str) and isinstance(value, Tensor)
+            for name, value in checkpoint.items()):
+        return None
+    return dict(checkpoint)
+
+
+def read_state_dict(path: str | Path,
+                    inert: Sequence[str] = _MMENGINE) -> dict[str, Tensor]:
+    """Read the state dict in a local file of ``torch.save``, to the CPU.
+
+    Nothing that the file contains is run.
+
+    Args:
+        path: the file; '~' is the home folder.
+        inert: packages whose objects may stand beside the weights, see
+            :func:`read_checkpoint`. Defaults to what MMEngine writes.
+
+    Returns:
+        dict: name -> tensor, see :func:`find_state_dict`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is truncated, holds other objects, or no state dict. The
+            message names the file, and is fit to be all that a user sees.
+    """
+    weights = find_state_dict(read_checkpoint(Path(path).expanduser(), inert=inert))
+    if weights is None:
+        raise ValueError(f"checkpoint '{path}' holds no state dict of tensors")
+    return weights
 
 
 def check_state_dict(state_dict: Mapping[str, Tensor], expected: Mapping[str, Tensor],

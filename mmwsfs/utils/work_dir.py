@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 
 from .files import write_whole
@@ -52,35 +51,12 @@ def _iteration(checkpoint: Path) -> int:
     return int(number[1]) if number else -1
 
 
-def changed_settings(before: Mapping, now: Mapping) -> list[str]:
-    """Settings in which two configs' trainings differ, but for speed and length.
-
-    Args:
-        before, now: configs with model, optimizer and training data.
-
-    Returns:
-        list[str]: their names, e.g. 'model' or 'train_dataloader.batch_size'.
-    """
-    keys = ['model', 'optim_wrapper', 'param_scheduler', 'randomness', 'custom_hooks']
-    keys += [f'train_dataloader.{key}' for key in ('batch_size', 'sampler', 'dataset')]
-    return [key for key in keys if _setting(before, key) != _setting(now, key)]
-
-
-def _setting(cfg: Mapping, key: str) -> str:
-    setting = cfg
-    for name in key.split('.'):
-        setting = setting.get(name)
-    if isinstance(setting, Mapping):
-        setting = {name: value for name, value in setting.items() if name != 'cache'}
-    return json.dumps(setting, sort_keys=True, default=str)
-
-
 def finished_test(folder: Path, settings: str, checkpoint: str) -> dict | None:
     """The newest report of a test of these settings and weights, None without one.
 
     Args:
         folder: work dir of the test.
-        settings: :func:`~mmwsfs.evaluation.report.settings_digest` of its config.
+        settings: :func:`~mmwsfs.utils.run_identity.settings_digest` of its config.
         checkpoint: sha256 of the checkpoint.
     """
     for path in sorted(folder.glob('*/results.json'), reverse=True):

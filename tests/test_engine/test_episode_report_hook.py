@@ -18,7 +18,7 @@ from mmengine.runner import Runner
 
 from mmwsfs import __version__
 from mmwsfs.engine import EpisodeReportHook
-from mmwsfs.evaluation.report import settings_digest
+from mmwsfs.utils.run_identity import settings_digest
 
 
 @pytest.fixture
@@ -51,8 +51,7 @@ def test_results(report_config: Config, tiny_voc: Path, tmp_path: Path) -> None:
     runner = Runner.from_cfg(cfg)
     metrics = runner.test()
     report = report_of(runner)
-    seconds = report.pop('seconds')
-    assert 0 < seconds < 60
+    assert report.pop('seconds') > 0
     without_iou = report['dataset'].pop('classes_without_iou')
     classes = report['dataset']['classes']
     assert list(classes) == ['6', '7', '8', '9', '10']

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
 
 from mmwsfs.utils.work_dir import (
     best_or_last_checkpoint,
-    changed_settings,
     finished_test,
     last_checkpoint,
 )
@@ -79,23 +77,6 @@ def test_best_checkpoint(tmp_path: Path) -> None:
     save(tmp_path / 'best_mIoU_iter_4.pth')
     best = save(tmp_path / 'best_mIoU_iter_8.pth')
     assert best_or_last_checkpoint(tmp_path) == best
-
-
-@pytest.mark.parametrize('change, found', [
-    ({'model.neck.num_layers': 3}, ['model']),
-    ({'optim_wrapper.type': 'AmpOptimWrapper'}, ['optim_wrapper']),
-    ({'randomness.seed': 9, 'custom_hooks': []}, ['randomness', 'custom_hooks']),
-    ({'train_dataloader.batch_size': 9}, ['train_dataloader.batch_size']),
-    ({'train_dataloader.dataset.fold': 2}, ['train_dataloader.dataset']),
-    ({'train_dataloader.num_workers': 3, 'model.cache': dict(ram_gb=4)}, []),
-    ({'train_cfg.max_iters': 9, 'test_dataloader.dataset.way': 2}, [])])
-def test_changed_settings(
-        tiny_config: Config, tmp_path: Path, change: dict, found: list[str]) -> None:
-    """Against the config that a training has dumped; speed and length may change."""
-    tiny_config.dump(tmp_path / 'before.py')
-    tiny_config.merge_from_dict(change)
-    before = Config.fromfile(tmp_path / 'before.py')
-    assert changed_settings(before, tiny_config) == found
 
 
 def test_finished_test(tmp_path: Path) -> None:

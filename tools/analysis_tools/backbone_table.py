@@ -20,6 +20,7 @@ from mmengine.registry import init_default_scope
 from mmwsfs.models.backbones import DINOVisionTransformer
 from mmwsfs.registry import MODELS
 from mmwsfs.utils.peak_memory import give_freed_memory_back, peak_growth
+from mmwsfs.utils.tables import markdown_table
 
 COLUMNS = ('config', 'width x blocks, heads', 'patch', 'registers', 'parameters',
            'input', 'patch tokens', 'bytes of features')
@@ -121,14 +122,12 @@ def main() -> None:
         help='measure the peak memory of one pass too (Linux with glibc)')
     args = parser.parse_args()
     rows = sorted((measure(path) for path in args.config), key=lambda r: r.parameters)
-    table = [[*COLUMNS], *([*row.cells()] for row in rows)]
+    header, table = [*COLUMNS], [[*row.cells()] for row in rows]
     if args.peak:
-        table[0].append('peak of one pass')
-        for cells, row in zip(table[1:], rows):
+        header.append('peak of one pass')
+        for cells, row in zip(table, rows):
             cells.append(f'{measure_peak(row.config) / 1e6:,.0f} MB')
-    table.insert(1, ['---'] * len(table[0]))
-    for cells in table:
-        print('|', ' | '.join(cells), '|')
+    print(markdown_table(header, table))
 
 
 if __name__ == '__main__':

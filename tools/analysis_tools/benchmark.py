@@ -33,8 +33,10 @@ from cost.sweep import write_sweep  # noqa: E402
 from cost.workload import Job, measure  # noqa: E402
 
 from mmwsfs.utils.files import write_whole  # noqa: E402
+from mmwsfs.utils.tables import markdown_table  # noqa: E402
 
 CONFIG = Path(__file__).parents[2] / 'configs/_base_/models/cst_vit-s.py'
+COLUMNS = ('work', 'measured', 'range', 'support tokens kept', 'published', 'target')
 RESULT = 'RESULT '  # what a process prints before its result
 
 # Row: what the published code takes, and the target; of CONFIG at 400 px in float32.
@@ -179,20 +181,20 @@ def to_markdown(report: dict) -> str:
         f"T = {unit['seconds']:.3g} s (from {unit['range'][0]:.3g} to "
         f"{unit['range'][1]:.3g} s over all rows). Masks of supports "
         f"cover {settings['object_share']:.0%} of the image, typical of "
-        'pseudo-masks, unless a row says full mask.', '',
-        '| work | measured | range | support tokens kept | published | target |',
-        '| --- | --- | --- | --- | --- | --- |']
+        'pseudo-masks, unless a row says full mask.', '']
+    rows = []
     for row in report['rows']:
         name = row['name']
         if name.startswith('episodes'):
             name = f"{settings['episodes']} {name}"
         low, high = row.get('range', (None, None))
-        lines.append('| ' + ' | '.join([
+        rows.append((
             name, f"{number(row['value'])} {row['unit']}",
             '-' if low is None else f'{number(low)} - {number(high)}',
             row.get('kept_keys', '-'), number(row['published']),
-            number(row['target'])]) + ' |')
-    lines += ['', f"The episodes are over {settings['images']} distinct images. "
+            number(row['target'])))
+    lines += [markdown_table(COLUMNS, rows), '',
+              f"The episodes are over {settings['images']} distinct images. "
               'Extrapolated:', '']
     lines += [f"- {row['name']} = {row['formula']}"
               for row in report['rows'] if 'formula' in row]

@@ -32,6 +32,7 @@ from mmwsfs.models.feature_cache.storage import (  # noqa: E402
 )
 from mmwsfs.registry import DATASETS  # noqa: E402
 from mmwsfs.structures import ViTFeatures  # noqa: E402
+from mmwsfs.utils.tables import markdown_table  # noqa: E402
 
 COLUMNS = ('storage', 'bytes of an image', 'presence logits, max', 'mean',
            'segmentation logits, max', 'mean', 'pixels decided otherwise',
@@ -78,15 +79,15 @@ def main() -> None:
                     lists[index].append((one - two).abs().flatten())
                     lists[2 + index].append(
                         (one.argmax(dim=3) != two.argmax(dim=3)).float().flatten())
-    print('|', ' | '.join(COLUMNS), '|')
-    print('|', ' | '.join(['---'] * len(COLUMNS)), '|')
+    rows = []
     for storage, lists in differences.items():
         presence, pixels, presences_off, pixels_off = map(torch.cat, lists)
         numbers = (f'{value:.2g}' for value in (
             presence.max(), presence.mean(), pixels.max(), pixels.mean()))
-        print('|', ' | '.join((
+        rows.append((
             storage, f'{size[storage]:,}', *numbers, f'{100 * pixels_off.mean():.2g} %',
-            f'{int(presences_off.sum())} of {len(presences_off)}')), '|')
+            f'{int(presences_off.sum())} of {len(presences_off)}'))
+    print(markdown_table(COLUMNS, rows))
     print('standard deviation of the segmentation logits: '
           f'{torch.cat(spread).std():.2g}')
 

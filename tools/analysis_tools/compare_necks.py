@@ -25,6 +25,7 @@ from mmwsfs.models.necks.correlation_transformer import kept_keys
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
 from mmwsfs.utils.peak_memory import give_freed_memory_back, peak_growth
+from mmwsfs.utils.tables import markdown_table
 
 COLUMNS = ('config', 'parameters of the neck', 'with heads', 'keys kept', 'forward',
            'forward and backward')
@@ -149,14 +150,10 @@ def main() -> None:
         measured = measure_peaks(pairs, small)
     else:
         measured = measure_times(pairs)
-    table = [COLUMNS, ['---'] * len(COLUMNS)]
-    for pair, cells in zip(pairs, measured):
-        table.append([
-            pair.name, f'{parameters(pair.neck):,}',
-            f'{parameters(pair.neck, pair.cls_head, pair.seg_head):,}', pair.kept,
-            *cells])
-    for cells in table:
-        print('|', ' | '.join(cells), '|')
+    print(markdown_table(COLUMNS, [
+        (pair.name, f'{parameters(pair.neck):,}',
+         f'{parameters(pair.neck, pair.cls_head, pair.seg_head):,}', pair.kept, *cells)
+        for pair, cells in zip(pairs, measured)]))
 
 
 if __name__ == '__main__':

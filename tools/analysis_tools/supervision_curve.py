@@ -31,10 +31,13 @@ from scipy import stats
 
 from mmwsfs.registry import DATASETS
 from mmwsfs.utils.files import write_whole
+from mmwsfs.utils.tables import markdown_table
 
 RUN_FOLDS = Path(__file__).parents[1] / 'run_folds.py'
 SCORES = dict(exact_ratio='exact ratio', mIoU='mIoU')
 MASKS = 'train_dataloader.dataset'
+COLUMNS = ('labels', 'images with masks', 'exact ratio', 'mIoU',
+           'mIoU over tags alone, paired')
 
 
 @dataclass(frozen=True)
@@ -145,21 +148,19 @@ def text(score: dict, sign: str = '') -> str:
 
 def markdown(curve: dict) -> str:
     """The rows as a table."""
-    lines = [
+    header = (
         f"Lists `{curve['lists']}`, folds {', '.join(map(str, curve['folds']))}, "
         f"{' or '.join(map(str, curve['episodes']))} episodes a fold, seeds "
-        f"{', '.join(map(str, curve['seeds']))}: mean and 95 % interval over seeds.",
-        '',
-        '| labels | images with masks | exact ratio | mIoU | mIoU over tags alone, '
-        'paired |', '| --- | --- | --- | --- | --- |']
+        f"{', '.join(map(str, curve['seeds']))}: mean and 95 % interval over seeds.")
+    rows = []
     for row in curve['rows']:
         name = {'image': 'tags alone', 'pixel': 'masks for all'}.get(row['name'])
         name = name or f"masks for {100 * float(row['name'].partition('-')[2]):g} %"
         gain = '' if row['name'] == 'image' else text(row['mIoU_gain'], '+')
-        lines.append('| ' + ' | '.join([
+        rows.append((
             name, f"{row['share']:.1%}", text(row['exact_ratio']), text(row['mIoU']),
-            gain]) + ' |')
-    return '\n'.join(lines) + '\n'
+            gain))
+    return f'{header}\n\n{markdown_table(COLUMNS, rows)}\n'
 
 
 def plot(curve: dict, path: Path) -> None:

@@ -24,7 +24,7 @@ import mmwsfs
 from mmwsfs.models.backbones.dino_checkpoint import read_state_dict, to_mmpretrain_names
 from mmwsfs.registry import DATASETS, MODELS
 from mmwsfs.utils.checkpoint_file import check_target, read_checkpoint, write_checkpoint
-from mmwsfs.utils.state_dict import check_state_dict
+from mmwsfs.utils.state_dict import check_state_dict, find_state_dict
 
 CONFIG = Path(__file__).parents[2] / 'configs/wsfs/vit-s_pascal5i_1shot.py'
 # Packages whose objects Lightning writes beside the weights: hyper-parameters, the
@@ -72,15 +72,13 @@ def read_cst(path: Path) -> tuple[dict[str, Tensor], list[str]]:
     """
     checkpoint = read_checkpoint(path, inert=LEFT_PACKAGES)
     keys = list(checkpoint) if isinstance(checkpoint, Mapping) else []
-    weights = checkpoint['state_dict'] if 'state_dict' in keys else None
-    if not isinstance(weights, Mapping) or not all(
-            isinstance(name, str) and isinstance(value, Tensor)
-            for name, value in weights.items()):
-        found = ', '.join(map(str, keys[:8])) or type(checkpoint).__name__
+    weights = find_state_dict(checkpoint)
+    if 'state_dict' not in keys or weights is None:
+        holds = ', '.join(map(str, keys[:8])) or type(checkpoint).__name__
         raise ValueError(
             f"checkpoint '{path}' holds no 'state_dict' of tensors, as one of CST "
-            f'does, but {found}')
-    return dict(weights), [str(key) for key in keys if key != 'state_dict']
+            f'does, but {holds}')
+    return weights, [str(key) for key in keys if key != 'state_dict']
 
 
 def take_learner(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor],

@@ -18,6 +18,7 @@ from mmengine.runner.checkpoint import get_torch_safe_globals
 
 import mmwsfs
 from mmwsfs.utils.checkpoint_file import check_target, read_checkpoint, write_checkpoint
+from mmwsfs.utils.state_dict import find_state_dict
 
 # What of ``meta`` says which model this is; the rest (seed, time, names of the run)
 # says how one run went.
@@ -34,12 +35,13 @@ def published(checkpoint: object, path: Path) -> dict:
         classes, epoch and iteration, and the versions.
 
     Raises:
-        ValueError: there is no state dict, or nothing in it.
+        ValueError: there is no state dict of tensors, or nothing in it.
     """
-    if not isinstance(checkpoint, Mapping) or not checkpoint.get('state_dict'):
+    holds = isinstance(checkpoint, Mapping) and checkpoint.get('state_dict')
+    if not holds or find_state_dict(holds) is None:
         raise ValueError(
-            f"checkpoint '{path}' holds no 'state_dict': give one that tools/train.py "
-            'wrote')
+            f"checkpoint '{path}' holds no 'state_dict' of tensors: give one that "
+            'tools/train.py wrote')
     meta = {key: value for key, value in checkpoint.get('meta', {}).items()
             if key in META or key.endswith('_version')}
     meta.setdefault('mmwsfs_version', mmwsfs.__version__)

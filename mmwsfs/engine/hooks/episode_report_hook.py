@@ -12,9 +12,10 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmwsfs.evaluation import FewShotMetric, bootstrap
-from mmwsfs.evaluation.report import episode_table, settings_digest
+from mmwsfs.evaluation.report import episode_table
 from mmwsfs.registry import HOOKS
 from mmwsfs.utils.files import file_sha256, write_whole
+from mmwsfs.utils.run_identity import settings_digest
 from mmwsfs.version import __version__
 
 from .bare_model import bare_model

@@ -3,15 +3,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
-from prettytable import PrettyTable
-from torch import Tensor
 
 from mmwsfs.evaluation.bootstrap import percentile_interval, resample_counts
 from mmwsfs.registry import METRICS
-from mmwsfs.structures import VOID
+from mmwsfs.utils.areas import (
+    VOID_CONVENTIONS,
+    areas_of,
+    confusion_matrix,
+    foreground_areas,
+)
+from mmwsfs.utils.tables import text_table
 
 
 @METRICS.register_module()
@@ -54,7 +57,7 @@ class FewShotMetric(BaseMetric):
                  collect_device: str = 'cpu',
                  prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
-        if void not in ('background', 'ignored'):
+        if void not in VOID_CONVENTIONS:
             raise ValueError(f"void is 'background' or 'ignored', not {void!r}")
         self.void = void
         self.summary: dict[str, float] = {}
@@ -95,25 +98,9 @@ class FewShotMetric(BaseMetric):
                 f"episode {sample['episode']}: the prediction is "
                 f'{tuple(prediction.shape)}, but the mask of '
                 f"'{sample['query_path']}' {tuple(truth.shape)}")
-        pixels = self._pixels(truth, prediction, len(sample['class_ids']))
-        both = pixels.diag()
-        either = pixels.sum(0) + pixels.sum(1) - both
-        foreground, background = pixels[1:, 1:].sum(), pixels[0, 0]
-        fb_areas = torch.stack([
-            torch.stack([foreground, pixels.sum() - background]),
-            torch.stack([background, pixels.sum() - foreground])])
-        return torch.stack([both, either], dim=1)[1:].tolist(), fb_areas.tolist()
-
-    def _pixels(self, truth: Tensor, prediction: Tensor, way: int) -> Tensor:
-        """Number of pixels of each true and predicted label, (1 + N, 1 + N) int64."""
-        void = truth == VOID
-        if self.void == 'ignored':
-            truth, prediction = truth[~void], prediction[~void]
-        else:
-            truth = truth.masked_fill(void, 0)
-        labels = 1 + way
-        index = truth.flatten().long() * labels + prediction.flatten().long()
-        return index.bincount(minlength=labels**2).view(labels, labels)
+        confusion = confusion_matrix(
+            prediction, truth, 1 + len(sample['class_ids']), self.void)
+        return areas_of(confusion)[1:].tolist(), foreground_areas(confusion).tolist()
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Metrics of all episodes.
@@ -192,21 +179,23 @@ class FewShotMetric(BaseMetric):
 
     def _log_tables(self) -> None:
         meta, summary = self.dataset_meta, self.summary
-        table = PrettyTable(['per cent', 'value', '95 % interval'])
+        rows = []
         for name in ('exact_ratio', 'mIoU', 'FB-IoU'):
-            if name not in summary:
-                table.add_row([name, 'no masks', ''])
-                continue
-            low, high = summary[f'{name}_low'], summary[f'{name}_high']
-            table.add_row([name, f'{summary[name]:.2f}', f'{low:.2f} .. {high:.2f}'])
-        for name, value in summary.items():
-            if name.startswith('way_accuracy'):
-                table.add_row([name, f'{value:.2f}', ''])
-        classes = PrettyTable(['class', 'IoU'])
-        for name in self._names():
-            iou = summary.get(f'IoU.{name}')
-            classes.add_row([name, 'none, left out' if iou is None else f'{iou:.2f}'])
-        if 'mIoU' not in summary:
+            if name in summary:
+                low, high = summary[f'{name}_low'], summary[f'{name}_high']
+                rows.append(
+                    (name, f'{summary[name]:.2f}', f'{low:.2f} .. {high:.2f}'))
+            else:
+                rows.append((name, 'no masks', ''))
+        rows += [(name, f'{value:.2f}', '') for name, value in summary.items()
+                 if name.startswith('way_accuracy')]
+        table = text_table(('per cent', 'value', '95 % interval'), rows)
+        if 'mIoU' in summary:
+            ious = {name: summary.get(f'IoU.{name}') for name in self._names()}
+            classes = text_table(('class', 'IoU'), [
+                (name, 'none, left out' if iou is None else f'{iou:.2f}')
+                for name, iou in ious.items()])
+        else:
             missing = sum(episode['areas'] is None for episode in self.episodes)
             classes = (f'no mask was there for the query of {missing} episodes: '
                        'presence alone is scored')

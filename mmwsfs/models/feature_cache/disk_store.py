@@ -4,7 +4,6 @@ import logging
 import os
 import re
 import time
-import uuid
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -13,12 +12,18 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor
 
+from mmwsfs.utils.files import whole_file
+
 _SUFFIX, _PART = '.features', '.part'
 # Files of a store; no other file of the folder is ever touched.
 _OURS = re.compile(rf'[0-9a-f]{{32}}({re.escape(_SUFFIX)}|\.[0-9a-f]{{32}}{_PART})')
 _ABANDONED = 3600  # seconds after which an unfinished file is nobody's
 _FILLED = 0.9  # share of the bound that is left filled when room is made
 _UNSEEN = 0.05  # share of the bound that is written before the folder is read again
+
+
+class _NoRoom(Exception):
+    """An entry does not fit into the folder."""
 
 
 class DiskStore:
@@ -95,23 +100,18 @@ class DiskStore:
         path = self._path(key)
         if not self._writable or path.is_file():
             return
-        part = path.with_name(f'{key}.{uuid.uuid4().hex}{_PART}')
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
+            with suppress(_NoRoom), whole_file(path) as part:
                 entry = {name: value.cpu() for name, value in entry.items()}
                 torch.save(dict(key=key, entry=entry), part)
                 size = part.stat().st_size
                 if (self._bytes + size > self.max_bytes
                         or self._unseen + size > _UNSEEN * self.max_bytes):
                     self._bytes = self._make_room(size)
-                if self._bytes + size <= self.max_bytes:
-                    os.replace(part, path)
-                    self._bytes += size
-                    self._unseen += size
-            finally:
-                with suppress(OSError):
-                    part.unlink(missing_ok=True)
+                if self._bytes + size > self.max_bytes:
+                    raise _NoRoom
+                self._bytes += size
+                self._unseen += size
         except (OSError, RuntimeError) as error:  # torch reports a full disk as either
             self._stop_writing(error)
 

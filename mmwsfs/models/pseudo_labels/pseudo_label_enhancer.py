@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmwsfs.registry import MODELS
-from mmwsfs.utils.checkpoint_file import read_checkpoint
-from mmwsfs.utils.state_dict import check_state_dict
+from mmwsfs.utils.state_dict import check_state_dict, read_state_dict
 
 from .maps import standardise
 
@@ -54,8 +51,7 @@ class PseudoLabelEnhancer(BaseModule):
             super().init_weights()
             return
         path = self.init_cfg['checkpoint']
-        read = read_checkpoint(Path(path).expanduser())
-        weights = read.get('state_dict', read) if isinstance(read, dict) else {}
+        weights = read_state_dict(path)
         check_state_dict(
             weights, self.state_dict(),
             f"checkpoint '{path}' does not fit this enhancer",

@@ -12,7 +12,7 @@ import pytest
 import torch
 from mmengine.runner.checkpoint import CheckpointLoader
 
-from mmwsfs.utils import wheel_weights
+from mmwsfs.models.backbones import wheel_weights
 
 onnx = pytest.importorskip('onnx')
 

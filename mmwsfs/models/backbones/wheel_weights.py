@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import uuid
 import zipfile
 from logging import Logger
 from pathlib import Path
@@ -23,6 +22,8 @@ import torch
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
+
+from mmwsfs.utils.files import whole_file
 
 SCHEME = 'pypi://'
 
@@ -201,12 +202,7 @@ def _write_cached(path: Path, data: bytes) -> None:
 
     A reader that meets the one without the other takes the file as damaged.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     checksum = hashlib.sha256(data).hexdigest().encode()
     for target, content in ((path, data), (_checksum_path(path), checksum)):
-        temporary = target.with_name(f'{target.name}.{uuid.uuid4().hex}.tmp')
-        try:
+        with whole_file(target) as temporary:
             temporary.write_bytes(content)
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
