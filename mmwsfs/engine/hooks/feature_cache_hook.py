@@ -59,14 +59,15 @@ class FeatureCacheHook(Hook):
                     seed=runner.seed)
                 loop.dataloader_iterator = type(loop.dataloader_iterator)(
                     loop.dataloader)
+            self._lazy.append(loop.dataloader.dataset)
 
-    def _read_lazily(self, runner: Runner, dataset: Dataset) -> bool:
+    @staticmethod
+    def _read_lazily(runner: Runner, dataset: Dataset) -> bool:
         if not hasattr(dataset, 'read_lazily') or not dataset.read_lazily():
             runner.logger.warning(
                 f'no features are cached: the pipeline of the {type(dataset).__name__} '
                 'augments images, or does not resize them to one size')
             return False
-        self._lazy.append(dataset)
         return True
 
     def before_train(self, runner: Runner) -> None:

@@ -274,9 +274,9 @@ class FewShotSegmentor(BaseSegmentor):
                 for mask, pseudo_mask in zip(given, make())])
         if any(mask is None for mask in given):
             raise ValueError(
-                f"supervision 'pixel' needs {role} masks, but the data carry none: load "
-                "them (masks='all' and, in testing, support_masks=True in the "
-                "dataset), or set model.supervision='image'")
+                f"supervision 'pixel' needs {role} masks, but the data carry none: set "
+                "masks='all' (in testing support_masks=True as well) in the dataset, "
+                "or model.supervision='image'")
         return torch.stack([mask > 0 for mask in given])
 
     @staticmethod
