@@ -185,7 +185,7 @@ def tiny_config(tiny_voc: Path, tiny_model: dict, tmp_path: Path,
             num_workers=0,
             sampler=dict(type='TrainEpisodeSampler'),
             dataset=dict(
-                **source, split='trn', with_masks=False, pipeline=make_pipeline())),
+                **source, split='trn', masks='none', pipeline=make_pipeline())),
         test_dataloader=dict(
             batch_size=2,
             num_workers=0,

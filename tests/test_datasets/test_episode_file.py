@@ -421,7 +421,7 @@ def test_unlabelled_query_without_masks(tiny_dataset: Build, tmp_path: Path) -> 
         dict(query='trn_07_0', classes=[2], supports=[['val_02_0']])])))
     with pytest.raises(ValueError, match="episode 0: without masks the query 'trn_07_0'"
                        ' has no class labels'):
-        tiny_dataset(episodes=str(file), with_masks=False)
+        tiny_dataset(episodes=str(file), masks='none')
 
 
 def test_no_other_episode_is_drawn_from_a_replay(

@@ -191,7 +191,7 @@ def test_fs_s_on_real_masks(
 
 def test_fs_s_of_coco(tiny_coco_dataset: Build) -> None:
     """There the query is drawn first, from the same generator."""
-    dataset = tiny_coco_dataset(protocol='FS-S', way=2, with_masks=False)
+    dataset = tiny_coco_dataset(protocol='FS-S', way=2, masks='none')
     for j in range(12):
         rng = np.random.RandomState(j)
         own = int(rng.choice([1, 5], 1, replace=False)[0])
@@ -260,7 +260,7 @@ def test_restricted_files(tiny_voc: Path, tiny_dataset: Build, tmp_path: Path,
     settings = dict(restrict_to_existing=True, way=2)
     masks = tiny_dataset(tmp_path, **settings, pipeline=make_pipeline(True, True))
     images = tiny_dataset(
-        tmp_path, **settings, pipeline=make_pipeline(), with_masks=False)
+        tmp_path, **settings, pipeline=make_pipeline(), masks='none')
     assert '18 of 20 entries, 13 of 15 images' in log[0]
     assert '19 of 20 entries, 14 of 15 images' in log[1]
     for dataset in (masks, images):

@@ -49,7 +49,7 @@ def build(root: Path) -> Build:
     """Makes a dataset of the tags alone: novel 'bee', val, if not told other."""
     def make(**kwargs) -> FewShotFolderDataset:
         return FewShotFolderDataset(**{**dict(
-            data_root=str(root), novel=['bee'], split='val', with_masks=False),
+            data_root=str(root), novel=['bee'], split='val', masks='none'),
             **kwargs})
     return make
 
@@ -323,7 +323,7 @@ def test_missing_masks(root: Path, build: Build) -> None:
     with pytest.raises(FileNotFoundError, match=r"needs mask '.*masks/bee/1\.png'"):
         build(with_masks=True)
     assert len(build(with_masks=True, restrict_to_existing=True)) == 2
-    assert len(build(with_masks=False)) == 3
+    assert len(build(masks='none')) == 3
 
 
 def test_two_images_of_one_mask(root: Path, build: Build) -> None:

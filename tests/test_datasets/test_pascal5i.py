@@ -78,7 +78,7 @@ def test_draw_follows_the_published_recipe(shared_data: Path, fold: int) -> None
     for way, shot in ((1, 1), (2, 1), (1, 5), (2, 5)):
         dataset = Pascal5iDataset(
             data_root=str(shared_data), lists=str(lists), fold=fold, split='val',
-            way=way, shot=shot, num_episodes=1000, with_masks=False)
+            way=way, shot=shot, num_episodes=1000, masks='none')
         assert len(dataset) == 1000
         for j in range(fold, 1000, 23):
             episode = dataset.draw(j)
@@ -125,7 +125,7 @@ def test_real_trn_items(
     """Training reads the other folds alone: no novel class is ever seen by label."""
     dataset = Pascal5iDataset(
         data_root=str(shared_data), lists='splits/pascal5i_subset', fold=fold,
-        split='trn', with_masks=False, pipeline=make_pipeline())
+        split='trn', masks='none', pipeline=make_pipeline())
     novel = set(range(5 * fold + 1, 5 * fold + 6))
     base = set(range(1, 21)) - novel
     assert set(dataset.class_ids) == set(dataset.metainfo['class_ids']) == base
@@ -227,7 +227,7 @@ def test_list_labels_give_presence(
         tiny_dataset: Build, make_pipeline: Callable[..., list[dict]]) -> None:
     """Without masks an image shows the classes that the lists name it for."""
     dataset = tiny_dataset(
-        with_masks=False, way=5, pipeline=make_pipeline())
+        masks='none', way=5, pipeline=make_pipeline())
     position = [entry['name'] for entry in dataset.data_list].index('val_03_0')
     sample = dataset[position]['data_samples']
     presence = dict(zip(sample.class_ids, sample.gt_presence.tolist()))
@@ -247,7 +247,7 @@ def test_without_masks_no_mask_is_opened(
         return get(self, path)
 
     monkeypatch.setattr(mmengine.fileio.LocalBackend, 'get', spy)
-    kwargs = dict(split='trn', with_masks=False, pipeline=make_pipeline())
+    kwargs = dict(split='trn', masks='none', pipeline=make_pipeline())
     dataset = tiny_dataset(**kwargs)
     before = [dataset[j] for j in range(8)]
     assert len(read) == 16 and all(path.endswith('.jpg') for path in read)
@@ -290,7 +290,7 @@ def test_image_label_file(
     """Labels of a file take the place of the lists' for presence."""
     extra = {'val_03_1': ['cat', 'bird', 'bicycle']}
     label_file(own_lists, tiny_dataset(own_lists), extra)
-    kwargs = dict(with_masks=False, way=5, pipeline=make_pipeline())
+    kwargs = dict(masks='none', way=5, pipeline=make_pipeline())
     found = {}
     for source in (None, 'tags.json', str(own_lists / 'tags.json')):
         dataset = tiny_dataset(own_lists, image_labels=source, **kwargs)
@@ -340,7 +340,7 @@ def test_list_naming_an_unknown_image(own_lists: Path, tiny_dataset: Build) -> N
     path = own_lists / 'splits/tiny/trn/fold1.txt'
     path.write_text(path.read_text() + '2012_999999__06\n')
     with pytest.raises(FileNotFoundError, match=r"1 of 46 images .*2012_999999\.jpg'"):
-        tiny_dataset(own_lists, split='trn', with_masks=False)
+        tiny_dataset(own_lists, split='trn', masks='none')
 
 
 @pytest.mark.parametrize(('kind', 'folder'), [('image', IMAGES), ('mask', MASKS)])

@@ -141,7 +141,7 @@ def test_masks_without_with_masks(
         tiny_dataset: Callable[..., Pascal5iDataset],
         make_pipeline: Callable[..., list[dict]]) -> None:
     """A pipeline that asks an image-level dataset for masks is told so."""
-    dataset = tiny_dataset(with_masks=False, pipeline=make_pipeline(True))
+    dataset = tiny_dataset(masks='none', pipeline=make_pipeline(True))
     with pytest.raises(RuntimeError, match='episode 2, image .*with_masks=True'):
         dataset[2]
 
