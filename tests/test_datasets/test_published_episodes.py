@@ -132,7 +132,7 @@ def test_published_episodes(
 
     The deadline only protects from hanging: see the check of too few images.
     """
-    with deadline(60):
+    with deadline():
         dataset = build(kind, placeholders, fold=fold)
         assert len([dataset.draw(j) for j in range(len(dataset))]) == 1000
     for way, shot in ((1, 1), (2, 1), (1, 5), (2, 5)):
