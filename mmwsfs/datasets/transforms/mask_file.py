@@ -114,7 +114,7 @@ def _one_channel(pixels: np.ndarray, what: str) -> np.ndarray:
     if values.ndim == 3:
         if values.shape[2] in (2, 4) and (values[..., -1] == 255).all():
             values = values[..., :-1]  # opaque
-        if (values == values[..., :1]).all():
+        if values.shape[2] in (1, 3) and (values == values[..., :1]).all():
             values = values[..., 0]
     if values.ndim != 2 or values.dtype.kind not in 'bui':
         raise ValueError(
