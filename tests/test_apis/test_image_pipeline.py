@@ -134,7 +134,7 @@ def test_void_beside_the_object_is_no_object(build, image: Path) -> None:
 
 @pytest.mark.parametrize(('mask', 'message'), [
     (np.zeros(SIZE, bool), r"image\.jpg' marks nothing: mark the pixels"),
-    (np.arange(45 * 60).reshape(SIZE) % 3, r"image\.jpg.*one value .* but has 2, 1\.\.2"),
+    (np.arange(45 * 60).reshape(SIZE) % 3, r"image\.jpg.*one value .* has 2, 1\.\.2:"),
     (np.ones((60, 45), bool), r'is \(60, 45\), but its image \(45, 60\)'),
     (np.arange(45 * 60 * 3).reshape(*SIZE, 3) % 2, r'one channel.*\(45, 60, 3\) int'),
     (np.ones((*SIZE, 4), np.uint8), r'one channel.*\(45, 60, 4\) uint8.*transparency'),

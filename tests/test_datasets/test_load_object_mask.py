@@ -86,7 +86,7 @@ def test_threshold_for_soft_edges(tmp_path: Path) -> None:
 def test_no_black_and_white(tmp_path: Path, pixels: np.ndarray) -> None:
     """A colour, transparency or 16 bits: their meaning is not guessed."""
     with pytest.raises(
-            ValueError, match=r"mask\.png' of class 'bee' must be an 8-bit image in bl"):
+            ValueError, match=r"mask\.png' of class 'bee' must be an 8-bit image in b"):
         LoadObjectMask()(results(save(tmp_path / 'mask.png', pixels)))
 
 

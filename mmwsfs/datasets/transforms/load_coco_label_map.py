@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmwsfs.datasets.coco_region import object_rle
 from mmwsfs.registry import TRANSFORMS
 from mmwsfs.structures import VOID
 
@@ -60,34 +61,9 @@ class LoadCocoLabelMap(MaskLoader):
     @staticmethod
     def _region(segmentation: list | dict, size: tuple[int, int]) -> np.ndarray:
         """(H, W) bool: an object's pixels."""
-        height, width = size
-        if isinstance(segmentation, dict):
-            rle = segmentation
-            if tuple(rle['size']) != size:
-                raise ValueError(f"its RLE is {rle['size']}, its image {list(size)}")
-            if isinstance(rle['counts'], list):
-                if sum(rle['counts']) != height * width:
-                    raise ValueError(
-                        f"its RLE has {sum(rle['counts'])} pixels, its image "
-                        f'{height * width}')
-                rle = coco_mask.frPyObjects(rle, height, width)
-            region = coco_mask.decode(rle)
-            # Pixels that a cut compressed RLE does not reach are left uninitialised.
-            if region.sum() != coco_mask.area(rle):
-                raise ValueError('its RLE is truncated')
-            return region.astype(bool)
-        if not segmentation:
-            raise ValueError('it has no polygon')
-        for polygon in segmentation:
-            points = np.asarray(polygon, dtype=float).reshape(-1, 2)
-            if len(points) < 3:
-                raise ValueError('a polygon has fewer than 3 points')
-            # What is over the border pycocotools cuts off; this is another image's.
-            near = (points >= (-width, -height)) & (points <= (2 * width, 2 * height))
-            if not near.all():
-                x, y = points[~near.all(axis=1)][0]
-                raise ValueError(
-                    f'a polygon reaches ({x:g}, {y:g}), far outside its image of '
-                    f'{width}x{height} pixels (width x height)')
-        parts = coco_mask.frPyObjects(segmentation, height, width)
-        return coco_mask.decode(coco_mask.merge(parts)).astype(bool)
+        rle = object_rle(segmentation, size)
+        region = coco_mask.decode(rle)
+        # Pixels that a cut compressed RLE does not reach are left uninitialised.
+        if region.sum() != coco_mask.area(rle):
+            raise ValueError('its RLE is truncated')
+        return region.astype(bool)
