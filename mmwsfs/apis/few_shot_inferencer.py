@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -38,8 +39,9 @@ class _Classes:
 
 
 def _as_list(images: Image | Sequence[Image]) -> list[Image]:
-    """A single file or array is a list of one."""
-    return [images] if isinstance(images, (str, Path, np.ndarray)) else list(images)
+    """A single file or image in memory is a list of one."""
+    single = (*get_args(Image), bytes)  # which is refused as a whole
+    return [images] if isinstance(images, single) else list(images)
 
 
 @INFERENCERS.register_module()
@@ -51,7 +53,8 @@ class FewShotInferencer:
         for result in inferencer(['x.jpg', 'y.jpg'], out_dir='out'):
             print(result['image'], result['presence'])
 
-    An image is a file, or an array, (H, W, 3) uint8, BGR as ``mmcv.imread`` gives it.
+    An image is a file, an array, (H, W, 3) uint8, BGR as ``mmcv.imread`` gives it, or a
+    PIL image.
     It is preprocessed as the config's test pipeline does it, and goes through the
     backbone once: a support when it is set, however many queries follow.
 
@@ -185,7 +188,7 @@ class FewShotInferencer:
         Yields:
             dict: of every query
 
-            - ``image``: its file, str, or None for an array
+            - ``image``: its file, str, or None for one in memory
             - ``presence``: class name -> probability of presence, 0..1
             - ``present``: names of the classes that are present
             - ``label_map``: (H, W) uint8 of its original size, 0 = background,
