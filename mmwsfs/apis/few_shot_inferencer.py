@@ -12,6 +12,7 @@ from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
+from mmwsfs.datasets.episode_pipeline import episode_pipeline
 from mmwsfs.models.segmentors.few_shot_segmentor import Supports
 from mmwsfs.registry import INFERENCERS
 from mmwsfs.structures import VOID, ViTFeatures
@@ -77,7 +78,8 @@ class FewShotInferencer:
                  device: str | torch.device | None = None) -> None:
         self.model = init_model(config, checkpoint, device or get_device())
         cfg = self.model.cfg
-        pipeline = cfg.test_dataloader.dataset.pipeline
+        dataset = cfg.test_dataloader.dataset
+        pipeline = dataset.get('pipeline') or episode_pipeline(dataset.get('img_size'))
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmwsfs')):
             self._query_pipeline = ImagePipeline(pipeline, 'query')
             self._support_pipeline = ImagePipeline(pipeline, 'support')
