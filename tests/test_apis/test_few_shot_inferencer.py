@@ -419,7 +419,7 @@ def test_bytes_are_refused(ready: FewShotInferencer, images: list[Path]) -> None
         ready(content)
     with pytest.raises(ValueError, match='a support image must be a file, an array or'):
         ready.set_supports({'cat': content})
-    with pytest.raises(ValueError, match=r"jpg' must be a file, an array or a PIL imag"):
+    with pytest.raises(ValueError, match=r"jpg' must be a file, an array or a PIL ima"):
         ready.set_supports({'cat': images[0]}, {'cat': content})
 
 
