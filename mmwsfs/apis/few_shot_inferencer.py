@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -178,7 +178,9 @@ class FewShotInferencer:
     def predict(self,
                 queries: Image | Sequence[Image],
                 batch_size: int = 1,
-                out_dir: str | Path | None = None) -> Iterator[dict]:
+                out_dir: str | Path | None = None,
+                on_error: Callable[[Image, Exception], None] | None = None
+                ) -> Iterator[dict]:
         """Predict query after query, for more of them than memory holds predictions.
 
         Args:
@@ -186,6 +188,8 @@ class FewShotInferencer:
             batch_size: images that go through the backbone at once. Defaults to 1.
             out_dir: folder for pictures, label maps and ``predictions.json``, see
                 :class:`PredictionWriter`. Defaults to None.
+            on_error: called with each query that cannot be read, and its error; the
+                query is left out. Defaults to None: the error is raised.
 
         Yields:
             dict: of every query
@@ -207,17 +211,32 @@ class FewShotInferencer:
         if batch_size < 1:
             raise ValueError(f'batch_size={batch_size}: give at least 1')
         return self._predict_batches(
-            self._classes, _as_list(queries), batch_size, out_dir)
+            self._classes, _as_list(queries), batch_size, out_dir, on_error)
+
+    def _prepare(self, queries: Sequence[Image],
+                 on_error: Callable[[Image, Exception], None] | None
+                 ) -> Iterator[PreparedImage]:
+        for query in queries:
+            try:
+                yield self._query_pipeline(query)
+            except (OSError, ValueError) as error:
+                if on_error is None:
+                    raise
+                on_error(query, error)
 
     def _predict_batches(self, classes: _Classes, queries: list[Image],
-                         batch_size: int, out_dir: str | Path | None) -> Iterator[dict]:
+                         batch_size: int, out_dir: str | Path | None,
+                         on_error: Callable[[Image, Exception], None] | None
+                         ) -> Iterator[dict]:
         writer = PredictionWriter(
             out_dir, classes.names, classes.pictures,
             classes.supports.masks.cpu().split(classes.shots)) if out_dir else None
         try:
             for start in range(0, len(queries), batch_size):
-                images = [self._query_pipeline(query)
-                          for query in queries[start:start + batch_size]]
+                images = list(
+                    self._prepare(queries[start:start + batch_size], on_error))
+                if not images:
+                    continue
                 features = self._extract(images)
                 for index, image in enumerate(images):
                     result = self._predict_query(
