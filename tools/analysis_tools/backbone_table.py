@@ -9,7 +9,6 @@ device. --peak also runs each backbone, with made weights, on one image on the C
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
