@@ -49,10 +49,10 @@ def build_model():
                           feedforward_channels=48),
                 img_size=32, patch_size=8, frozen=frozen),
             neck=dict(
-                type='CorrelationTransformer', num_layers=2, num_heads=3,
-                support_size=12, channels=(16, 16), kernels=(4, 3)),
-            cls_head=dict(type='FewShotClsHead', in_channels=16),
-            seg_head=dict(type='FewShotSegHead', in_channels=16),
+                type='CorrelationTransformer', channels=(16, 16), kernels=(4, 3)),
+            cls_head=dict(type='FewShotClsHead'),
+            seg_head=dict(type='FewShotSegHead'),
+            supervision='pixel',
             labeler=dict(type='AttentionLabeler', threshold=0.5)), **kwargs})
         generator = torch.Generator().manual_seed(5)
         with torch.no_grad():
