@@ -26,7 +26,8 @@ def spread_logits(model, generator):
         for _ in range(2))
     masks = torch.zeros(8, SIZE, SIZE)
     masks[:, 8:30, 8:30] = 1
-    cls_map, seg_map = model.neck(query, support, masks)
+    supports = FewShotSegmentor.embed_supports(model, support, masks > 0)
+    cls_map, seg_map = model.token_maps(query, supports, range(8))
     for head, logits in (
             (model.cls_head, model.cls_head(cls_map)),
             (model.seg_head, model.seg_head(seg_map, (SIZE, SIZE)))):
