@@ -156,14 +156,10 @@ def tiny_model(one_thread: None) -> dict:
             img_size=32,
             patch_size=8),
         neck=dict(
-            type='CorrelationTransformer',
-            num_layers=2,
-            num_heads=2,
-            support_size=4,
-            channels=(16, 16),
-            kernels=(2, 2)),
-        cls_head=dict(type='FewShotClsHead', in_channels=16),
-        seg_head=dict(type='FewShotSegHead', in_channels=16),
+            type='CorrelationTransformer', channels=(16, 16), kernels=(2, 2)),
+        cls_head=dict(type='FewShotClsHead'),
+        seg_head=dict(type='FewShotSegHead'),
+        supervision='image',
         labeler=dict(type='AttentionLabeler', adaptive=0.5))
 
 

@@ -1,4 +1,5 @@
-"""LazyImages: indexes and joins like a tensor, and reads when it is asked to."""
+"""LazyImages: indexes and joins like a tensor, and reads when it is asked to; and
+which images of a batch are distinct."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmwsfs.structures import LazyImage, LazyImages
+from mmwsfs.structures import LazyImage, LazyImages, distinct_images
 
 SIZE = (4, 6)
 
@@ -68,3 +69,32 @@ def test_crosses_processes():
     """Workers send images by pickle."""
     image = pickle.loads(pickle.dumps(array(1)[0]))
     assert image.key == 'k0' and torch.equal(image.read(), pixels(0))
+
+
+ORDERS = pytest.mark.parametrize('order, first, index', [
+    ([0, 1, 2], [0, 1, 2], [0, 1, 2]),
+    ([4, 4, 4], [0], [0, 0, 0]),
+    ([3, 1, 3, 2, 1], [0, 1, 3], [0, 1, 0, 2, 1])])
+
+
+@ORDERS
+def test_distinct_tensors(order, first, index):
+    """Equal are those of equal pixels, wherever they lie."""
+    pool = torch.randn(5, 3, *SIZE, generator=torch.manual_seed(0))
+    assert distinct_images(pool[order]) == (first, index)
+
+
+@ORDERS
+def test_distinct_lazy_images(order, first, index):
+    """Equal are those of equal keys; no pixel is read."""
+    pool = np.array([
+        LazyImage(f'k{number}', SIZE, lambda: pytest.fail('read'))
+        for number in range(5)], dtype=object)
+    assert distinct_images(LazyImages(pool[order], torch.stack)) == (first, index)
+
+
+def test_tensors_of_equal_sums_are_not_equal():
+    """The same values in another order are another image."""
+    image = torch.arange(3. * 4 * 6).view(3, 4, 6)
+    images = torch.stack([image, image.flip(2), image, image.flip(1), image.flip(2)])
+    assert distinct_images(images) == ([0, 1, 3], [0, 1, 0, 2, 1])

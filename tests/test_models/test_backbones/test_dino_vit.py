@@ -119,7 +119,7 @@ def load(tmp_path, state_dict, **kwargs):
     'size', [(40, 40), (64, 64), (56, 32), (24, 72)], ids=lambda size: f'{size}')
 @torch.no_grad()
 def test_features_equal_timm(tmp_path, size, family):
-    """Tokens of all blocks, last queries and keys; native and other sizes."""
+    """Tokens of all blocks, CLS's last query, patches' last keys; any size."""
     weights = made_weights(family)
     model = load(tmp_path, weights, **FAMILIES[family][1])
     grid = (size[0] // PATCH, size[1] // PATCH)
@@ -138,8 +138,10 @@ def test_features_equal_timm(tmp_path, size, family):
     for index, expected in enumerate(tokens):
         torch.testing.assert_close(
             features.tokens[:, index], expected, rtol=0, atol=1e-4)
-    torch.testing.assert_close(features.queries, queries, rtol=0, atol=1e-4)
-    torch.testing.assert_close(features.keys, keys, rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        features.cls_query, queries[:, :, 0], rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        features.keys, keys[:, :, 1:], rtol=0, atol=1e-4)
 
 
 def test_ways_to_interpolate_differ():
@@ -210,7 +212,8 @@ def test_frozen_has_no_gradient_and_stays_in_eval_mode():
     images = torch.randn(1, 3, 40, 40, requires_grad=True)
     features = parent.backbone.extract(images)
     assert not features.tokens.requires_grad
-    assert not features.queries.requires_grad
+    assert not features.cls_query.requires_grad
+    assert not features.keys.requires_grad
     assert not parent.backbone(images)[0].requires_grad
     # With dropout awake the two passes would differ.
     assert torch.equal(features.tokens, parent.backbone.extract(images).tokens)
@@ -247,21 +250,9 @@ def test_images_taken_in_parts(monkeypatch, images_at_once):
     found = backbone.extract(images)
     for index in range(3):
         alone = backbone.extract(images[index:index + 1])
-        for name in ('tokens', 'queries', 'keys', 'thumbnail'):
+        for name in ('tokens', 'cls_query', 'keys'):
             torch.testing.assert_close(
                 getattr(found, name)[index:index + 1], getattr(alone, name))
-
-
-def test_thumbnail_is_the_mean_of_the_pixels():
-    """Four values a side of a patch, here of 2 x 2 pixels each."""
-    images = torch.randn(2, 3, 16, 24)
-    thumbnail = tiny().extract(images).thumbnail
-    assert thumbnail.shape == (2, 3, 8, 12)
-    for row in range(8):
-        for column in range(12):
-            pixels = images[:, :, 2 * row:2 * row + 2, 2 * column:2 * column + 2]
-            torch.testing.assert_close(
-                thumbnail[:, :, row, column], pixels.mean(dim=(2, 3)))
 
 
 def test_extract_leaves_no_hook_behind():

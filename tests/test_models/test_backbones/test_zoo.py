@@ -18,7 +18,7 @@ from vit_reference import load_timm, official, tensors, timm_features
 from mmwsfs.models.backbones import DINOVisionTransformer
 from mmwsfs.models.backbones.dino_checkpoint import to_mmpretrain_names
 from mmwsfs.registry import MODELS
-from mmwsfs.structures import ViTFeatures
+from mmwsfs.structures import TokenGrid
 
 REPO = Path(__file__).parents[3]
 CONFIGS = REPO / 'configs/wsfs'
@@ -131,13 +131,10 @@ def test_config(path, tool):
     assert features.tokens.shape == (
         1, backbone.num_layers, 1 + h * w, backbone.embed_dims)
     # The neck sees the same blocks, heads and width on fewer patches.
-    features = ViTFeatures(
-        torch.randn(1, backbone.num_layers, 1 + 6, backbone.embed_dims),
-        *(torch.randn(1, backbone.num_heads, 1 + 6, features.keys.shape[-1])
-          for _ in range(2)), (2, 3))
-    neck = MODELS.build(cfg.model.neck)
-    assert neck.num_layers == backbone.num_layers
-    assert neck.num_heads == backbone.num_heads
+    features = TokenGrid(
+        torch.randn(1, backbone.num_layers, 1 + 6, backbone.embed_dims), (2, 3))
+    neck = build_part(
+        cfg.model.neck, num_layers=backbone.num_layers, num_heads=backbone.num_heads)
     for maps in neck(features, features, torch.ones(1, height, width)):
         assert maps.shape[2:] == (2, 3)
         assert torch.isfinite(maps).all()
@@ -202,8 +199,10 @@ def test_tokens_equal_timm(variant, tmp_path):
     assert features.tokens.shape == (1, 2, 1 + 25, net.width)
     torch.testing.assert_close(
         features.tokens, torch.stack(tokens, dim=1), rtol=0, atol=1e-4)
-    torch.testing.assert_close(features.queries, queries, rtol=0, atol=1e-4)
-    torch.testing.assert_close(features.keys, keys, rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        features.cls_query, queries[:, :, 0], rtol=0, atol=1e-4)
+    torch.testing.assert_close(
+        features.keys, keys[:, :, 1:], rtol=0, atol=1e-4)
     maps, = backbone(images)
     torch.testing.assert_close(
         maps.flatten(2).transpose(1, 2), tokens[-1][:, 1:], rtol=0, atol=1e-4)
@@ -244,10 +243,9 @@ def test_backbones_md(tool):
         cells = row.cells()
         assert rows[cells[0]][:len(cells)] == cells
         assert row.parameters == net.parameters - (net.width if net.patch == 14 else 0)
-        # Tokens of all blocks, queries and keys, thumbnail; two bytes a number.
+        # Tokens of all blocks, CLS's query and the patches' keys; two bytes a number.
         patches = row.grid[0] * row.grid[1]
-        assert row.feature_bytes == 2 * (
-            (net.depth + 2) * net.width * (1 + patches) + 3 * 16 * patches)
+        assert row.feature_bytes == 2 * (net.depth + 1) * net.width * (1 + patches)
 
 
 @pytest.mark.skipif(

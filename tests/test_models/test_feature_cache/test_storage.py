@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -14,16 +12,15 @@ CPU = torch.device('cpu')
 
 
 def features(scale: float = 1, dtype: torch.dtype = torch.float32) -> ViTFeatures:
-    """One image's: 2 blocks, 3 heads of 4, 2 x 3 patches, 8 x 12 thumbnail pixels."""
+    """One image's: 2 blocks, 3 heads of 4, 2 x 3 patches."""
     generator = torch.Generator().manual_seed(0)
     return ViTFeatures(
         *(scale * torch.randn(shape, generator=generator).to(dtype)
-          for shape in ((1, 2, 7, 12), (1, 3, 7, 4), (1, 3, 7, 4))), (2, 3),
-        torch.randn(1, 3, 8, 12, generator=generator).to(dtype))
+          for shape in ((1, 2, 7, 12), (1, 3, 4), (1, 3, 6, 4))), (2, 3))
 
 
 def tensors(value: ViTFeatures) -> list[torch.Tensor]:
-    return [value.tokens, value.queries, value.keys]
+    return [value.tokens, value.cls_query, value.keys]
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float16, torch.bfloat16])
@@ -36,16 +33,6 @@ def test_half_precision(dtype):
         assert torch.equal(first, second.half())
 
 
-@pytest.mark.parametrize('storage', ['float16', 'int8'])
-def test_thumbnails(storage):
-    """In half precision under either storage; none stays none."""
-    value = features()
-    found = decode(encode(value, storage), CPU)
-    assert torch.equal(found.thumbnail, value.thumbnail.half())
-    bare = replace(value, thumbnail=None)
-    assert decode(encode(bare, storage), CPU).thumbnail is None
-
-
 @pytest.mark.parametrize('scale', [1e-9, 1e-3, 1, 300])
 def test_eight_bits(scale):
     """Within half a step of each vector's own scale, found value by value."""
@@ -53,7 +40,7 @@ def test_eight_bits(scale):
     encoded = encode(value, 'int8')
     found = decode(encoded, CPU)
     for name, first, second in zip(
-            ('tokens', 'queries', 'keys'), tensors(found), tensors(value)):
+            ('tokens', 'cls_query', 'keys'), tensors(found), tensors(value)):
         assert encoded[name].dtype == torch.int8
         for a, b in zip(first.flatten(0, -2), second.flatten(0, -2)):
             # A scale in half precision is off by up to 2^-11 of itself, and 127 clips.
@@ -78,14 +65,13 @@ def test_encoding_twice_changes_nothing_more(storage):
 
 
 def test_bytes_are_those_of_the_documented_sizes():
-    """A token of ViT-S takes 10,752 bytes in half precision and 5,424 in 8 bits, the
-    thumbnail of a patch 96."""
+    """A token of ViT-S takes 9,984 bytes in half precision and 5,028 in 8 bits."""
     value = ViTFeatures(
-        torch.ones(1, 12, 5, 384), torch.ones(1, 6, 5, 64), torch.ones(1, 6, 5, 64),
-        (2, 2), torch.ones(1, 3, 8, 8))
-    other = 16 + 4 * 96  # the grid, the thumbnail
-    assert num_bytes(encode(value, 'float16')) == 5 * 10752 + other
-    assert num_bytes(encode(value, 'int8')) == 5 * 5424 + other
+        torch.ones(1, 12, 5, 384), torch.ones(1, 6, 64), torch.ones(1, 6, 4, 64),
+        (2, 2))
+    grid = 16
+    assert num_bytes(encode(value, 'float16')) == 5 * 9984 + grid
+    assert num_bytes(encode(value, 'int8')) == 5 * 5028 + grid
 
 
 @pytest.mark.parametrize('storage', ['float16', 'int8'])

@@ -26,7 +26,8 @@ def spread_logits(model, generator):
         for _ in range(2))
     masks = torch.zeros(8, SIZE, SIZE)
     masks[:, 8:30, 8:30] = 1
-    cls_map, seg_map = model.neck(query, support, masks)
+    supports = FewShotSegmentor.embed_supports(model, support, masks > 0)
+    cls_map, seg_map = model.token_maps(query, supports, range(8))
     for head, logits in (
             (model.cls_head, model.cls_head(cls_map)),
             (model.seg_head, model.seg_head(seg_map, (SIZE, SIZE)))):
@@ -49,10 +50,10 @@ def build_model():
                           feedforward_channels=48),
                 img_size=32, patch_size=8, frozen=frozen),
             neck=dict(
-                type='CorrelationTransformer', num_layers=2, num_heads=3,
-                support_size=12, channels=(16, 16), kernels=(4, 3)),
-            cls_head=dict(type='FewShotClsHead', in_channels=16),
-            seg_head=dict(type='FewShotSegHead', in_channels=16),
+                type='CorrelationTransformer', channels=(16, 16), kernels=(4, 3)),
+            cls_head=dict(type='FewShotClsHead'),
+            seg_head=dict(type='FewShotSegHead'),
+            supervision='pixel',
             labeler=dict(type='AttentionLabeler', threshold=0.5)), **kwargs})
         generator = torch.Generator().manual_seed(5)
         with torch.no_grad():

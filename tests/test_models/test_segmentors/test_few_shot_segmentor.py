@@ -78,8 +78,7 @@ def test_prediction_equals_the_loop_over_pairs(build_model, make_batch, way, sho
 @torch.no_grad()
 def test_image_supervision_predicts_with_pseudo_masks(build_model, make_batch):
     """No mask is needed from the user; what was used is handed back."""
-    model = build_model()
-    model.supervision = 'image'
+    model = build_model(supervision='image')
     inputs, samples = make_batch(way=2, shot=2, masks=False)
     results = model(inputs, samples, mode='predict')
     for index, result in enumerate(results):
@@ -191,8 +190,7 @@ def test_only_the_backbone_is_not_trained(build_model, make_batch):
 def test_image_loss_takes_targets_from_the_labeler(
         build_model, make_batch, monkeypatch):
     """Pseudo-mask of the query by its support; all background for an absent class."""
-    model = build_model().train()
-    model.supervision = 'image'
+    model = build_model(supervision='image').train()
     seen = spy(monkeypatch, model)
     inputs, samples = make_batch(
         way=1, shot=1, masks=False, presence=[[True], [False]])
@@ -210,8 +208,7 @@ def test_image_loss_takes_targets_from_the_labeler(
 @pytest.mark.parametrize('mode', ['loss', 'predict'])
 def test_image_supervision_never_reads_a_mask(build_model, make_batch, mode):
     """With masks or without, whatever they say: the same result."""
-    model = build_model()
-    model.supervision = 'image'
+    model = build_model(supervision='image')
     torch.manual_seed(3)
     without = make_batch(way=1, shot=1, masks=False)
     torch.manual_seed(3)
@@ -232,7 +229,7 @@ def test_image_supervision_never_reads_a_mask(build_model, make_batch, mode):
 def test_pixel_supervision_without_support_masks(build_model, make_batch, mode):
     """The message says what to set."""
     with pytest.raises(
-            ValueError, match='support masks.*with_masks=True.*PseudoLabelHook'):
+            ValueError, match="support masks.*masks='all'.*supervision='image'"):
         build_model()(*make_batch(way=1, shot=1, masks=False), mode=mode)
 
 
@@ -241,7 +238,7 @@ def test_pixel_supervision_without_query_masks(build_model, make_batch):
     inputs, samples = make_batch(way=1, shot=1)
     del samples[1].gt_sem_seg
     with pytest.raises(
-            ValueError, match='query masks.*with_masks=True.*PseudoLabelHook'):
+            ValueError, match="query masks.*masks='all'.*supervision='image'"):
         build_model()(inputs, samples, mode='loss')
 
 
@@ -252,25 +249,13 @@ def test_training_is_one_way_one_shot(build_model, make_batch, way, shot):
         build_model()(*make_batch(way=way, shot=shot), mode='loss')
 
 
-def test_supervision_is_checked(build_model):
-    """'image' needs a labeler, and there are two kinds."""
-    model = build_model(labeler=None)
-    assert model.supervision == 'pixel'
-    with pytest.raises(ValueError, match='needs a labeler.*AttentionLabeler'):
-        model.supervision = 'image'
-    with pytest.raises(ValueError, match="not 'box'"):
-        model.supervision = 'box'
-    assert model.supervision == 'pixel'
-
-
-@pytest.mark.parametrize('supervision', ['pixel', 'image'])
+@pytest.mark.parametrize('supervision', ['pixel', 'image', 'mixed'])
 @pytest.mark.parametrize('mode, way, shot', [
     ('loss', 1, 1), ('predict', 3, 2), ('tensor', 2, 2)])
 def test_every_image_of_a_batch_goes_through_the_backbone_once(
         build_model, make_batch, count_backbone, supervision, mode, way, shot):
     """Queries and supports together, none of them twice."""
-    model = build_model()
-    model.supervision = supervision
+    model = build_model(supervision=supervision)
     sizes = count_backbone(model)
     model(*make_batch(batch=2, way=way, shot=shot), mode=mode)
     assert sum(sizes) == 2 + 2 * way * shot

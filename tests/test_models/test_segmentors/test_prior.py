@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-PRIOR = dict(type='PairPrior', num_layers=2, embed_dims=24)
+PRIOR = dict(type='PairPrior')
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def models(build_model):
         **{name: value for name, value in prior.state_dict().items()
            if name.startswith('prior.')}})
     with torch.no_grad():
-        prior.prior.var.fill_(0.01)
+        prior.prior.moments.var.fill_(0.01)
         prior.prior.weight.copy_(torch.tensor([0.5, 1.5]))
     return plain, prior
 
@@ -32,9 +32,10 @@ def test_presence_logits_get_the_priors(models, make_batch, way, shot):
     for row in range(2):
         for i in range(way):
             for k in range(shot):
-                added = model.prior(
-                    model.backbone.extract(inputs['query'][row][None]),
-                    model.backbone.extract(inputs['support'][row, i, k][None]))
+                query, support = (
+                    model.backbone.extract(image[None]).tokens[:, :, 0] for image in (
+                        inputs['query'][row], inputs['support'][row, i, k]))
+                added = model.prior(query, support, [0])
                 torch.testing.assert_close(
                     after[row, i, k], before[row, i, k] + added[0],
                     rtol=0, atol=1e-4)
@@ -58,7 +59,8 @@ def test_neck_and_heads_train_as_without(models, make_batch):
     for name, gradient in gradients[0].items():
         assert torch.equal(gradient, gradients[1][name]), name
     assert gradients[1]['prior.weight'].abs().min() > 0
-    assert model.prior.num_pairs == 2
+    assert model.prior.moments.num_pairs == 2
+    assert model.prior.centre.num_pairs == 2
 
 
 def test_checkpoint_of_the_other_model_is_refused(models):

@@ -13,7 +13,6 @@ SIZE = 48
 def test_prediction_is_the_bare_pseudo_mask(build_model, make_batch, way, shot):
     """Most votes of the shots; a way is background unless half of them say so."""
     model = build_model(PseudoMaskSegmentor)
-    model.supervision = 'image'
     inputs, samples = make_batch(way=way, shot=shot, masks=False)
     for index, result in enumerate(model(inputs, samples, mode='predict')):
         query = model.backbone.extract(inputs['query'][index:index + 1])
@@ -36,12 +35,21 @@ def test_prediction_is_the_bare_pseudo_mask(build_model, make_batch, way, shot):
 
 
 @torch.no_grad()
-def test_masks_of_the_data_play_no_part(build_model, make_batch):
-    """Under supervision 'pixel' the prediction is the labeler's all the same."""
-    model = build_model(PseudoMaskSegmentor)
+@pytest.mark.parametrize('supervision', ['pixel', 'mixed', None])
+def test_masks_of_the_data_play_no_part(build_model, make_batch, supervision):
+    """Whatever supervision the config of the model beside it has."""
+    model = build_model(PseudoMaskSegmentor, supervision=supervision)
+    assert model.supervision == 'image'
     inputs, samples = make_batch()
     first = [x.pred_sem_seg.data for x in model(inputs, samples, mode='predict')]
-    model.supervision = 'image'
+    for sample in samples:
+        del sample.support_masks, sample.gt_sem_seg
     second = [x.pred_sem_seg.data for x in model(inputs, samples, mode='predict')]
     for x, y in zip(first, second):
         assert torch.equal(x, y)
+
+
+def test_needs_a_labeler(build_model):
+    """It has nothing else to predict with."""
+    with pytest.raises(ValueError, match='needs a labeler: set model.labeler'):
+        build_model(PseudoMaskSegmentor, labeler=None)
