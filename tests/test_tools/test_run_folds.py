@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -87,8 +88,9 @@ def jobs(run_folds: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(run_folds.FoldRunner, 'execute', execute)
     # Runs have folders by the second; these would be made within one.
+    runs = count()
     monkeypatch.setattr('mmengine.runner.runner.time', SimpleNamespace(
-        time=lambda: time.time() + 2 * len(done), strftime=time.strftime,
+        time=lambda: time.time() + 2 * next(runs), strftime=time.strftime,
         localtime=time.localtime))
     # Most of a tiny run's time would go into the layout of the config that is dumped.
     monkeypatch.setattr(

@@ -44,6 +44,11 @@ def files(folder: Path, suffix: str = '.features') -> list[Path]:
     return sorted(folder.rglob(f'*{suffix}'))
 
 
+def last_used(folder: Path, number: int, moment: float) -> None:
+    path, = folder.rglob(f'{key(number)}.features')
+    os.utime(path, (moment, moment))
+
+
 @pytest.fixture
 def lines(monkeypatch) -> list[tuple[str, int]]:
     """What the store logs, with the level."""
@@ -141,6 +146,8 @@ def test_the_longest_unused_goes_first(tmp_path):
     store = DiskStore(tmp_path, int(3.5 * size))
     for number in (1, 2):
         store.put(key(number), entry(number, 5000))
+    for number in range(3):  # files of one moment have no order
+        last_used(tmp_path, number, time.time() - 100 + number)
     assert_entry(store.get(key(0)), 0, 5000)
     store.put(key(3), entry(3, 5000))
     assert [key(number) in store for number in range(4)] == [True, False, True, True]
@@ -148,6 +155,7 @@ def test_the_longest_unused_goes_first(tmp_path):
         store.put(key(number), entry(number, 5000))
         assert sum(path.stat().st_size for path in files(tmp_path)) <= 3.5 * size
     assert key(19) in store and len(files(tmp_path)) == 3
+    last_used(tmp_path, 19, time.time() + 1)
     DiskStore(tmp_path, int(1.5 * size))  # another run is given less
     assert [path.stem for path in files(tmp_path)] == [key(19)]
 
