@@ -17,7 +17,7 @@ from deadline import deadline
 from mmengine.config import Config
 from PIL import Image
 
-from mmwsfs.datasets import Coco20iDataset, EpisodeKey, coco20i, few_shot_dataset
+from mmwsfs.datasets import Coco20iDataset, EpisodeKey, coco20i, entry_list
 from mmwsfs.registry import DATASETS
 
 REPO = Path(__file__).parents[2]
@@ -314,7 +314,7 @@ def coco_config(monkeypatch: pytest.MonkeyPatch, shared_data: Path
         for split in ('train', 'val', 'test'):
             cfg[f'{split}_dataloader'].dataset.restrict_to_existing = True
         return cfg
-    monkeypatch.setattr(few_shot_dataset, 'print_log', lambda line, logger: None)
+    monkeypatch.setattr(entry_list, 'print_log', lambda line, *args: None)
     return read
 
 
@@ -382,7 +382,7 @@ def test_real_items(fold: int, shared_data: Path, coco_pipeline: Callable,
     """The published lists, as far as there are images; labels by plain JSON."""
     log: list[str] = []
     monkeypatch.setattr(
-        few_shot_dataset, 'print_log', lambda line, logger: log.append(line))
+        entry_list, 'print_log', lambda line, *args: log.append(line))
     dataset = Coco20iDataset(
         data_root=str(shared_data), lists='splits/coco20i', fold=fold, split='val',
         way=2, ann_files=[SUBSET], restrict_to_existing=True, num_episodes=1000,

@@ -56,5 +56,5 @@ def test_an_existing_folder_is_left_alone(
     """A folder that is there is read, whatever it holds, and never written to."""
     (tmp_path / 'mine').mkdir()
     with pytest.raises(FileNotFoundError, match=r'splits/demo/val/fold1\.txt'):
-        build(tmp_path / 'mine', 'val')
+        build(tmp_path / 'mine', 'val', pipeline=[])
     assert few_images == [] and not list((tmp_path / 'mine').iterdir())

@@ -1,7 +1,8 @@
-"""Mixed supervision: which images carry masks, and that no other mask is looked for."""
+"""Which images carry masks, and that no other mask is looked for."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,8 @@ from mmwsfs.datasets import (
     Pascal5iDataset,
     TrainEpisodeSampler,
     demo_shapes_dataset,
-    few_shot_dataset,
+    entry_list,
+    partial_masks,
 )
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
 from mmwsfs.datasets.partial_masks import choose_masked, read_masked
@@ -39,8 +41,9 @@ RATIOS = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
 def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The lines that the dataset logs."""
     lines: list[str] = []
-    monkeypatch.setattr(few_shot_dataset, 'print_log',
-                        lambda line, logger: lines.append(line))
+    for module in (entry_list, partial_masks):
+        monkeypatch.setattr(
+            module, 'print_log', lambda line, *args: lines.append(line))
     return lines
 
 
@@ -56,7 +59,7 @@ def test_shares_of_real_lists(shared_data: Path, seed: int) -> None:
     """Nested, of the right size, of every class, and near to equal for all classes."""
     images_of = Pascal5iDataset(
         data_root=str(shared_data), lists='splits/pascal5i_subset', fold=2,
-        split='trn', masks='none').images_of
+        split='trn', masks='none', pipeline=[]).images_of
     total = len(set().union(*images_of.values()))
     assert len(images_of) == 15 and total > 400
     previous: list[str] = []
@@ -107,19 +110,6 @@ def test_an_image_of_all_classes_is_enough() -> None:
     assert len(choose_masked({1: [], 2: ['a', 'b', 'c']}, 0.01, 0)) == 1
 
 
-@pytest.mark.parametrize(('ratio', 'seed', 'message'), [
-    (0, 0, r'masks=0 is not above 0 and up to 1.*masks='none' for none'),
-    (-0.1, 0, r'mask_ratio=-0\.1 is not'),
-    (10, 0, r'masks=10 is not .* 0\.1 are masks for a tenth'),
-    (float('nan'), 0, 'mask_ratio=nan is not'),
-    (0.1, -1, 'mask_seed=-1 is not'),
-])
-def test_bad_shares(ratio: float, seed: int, message: str) -> None:
-    """A percentage is not taken for a share."""
-    with pytest.raises(ValueError, match=message):
-        choose_masked(classes_of(3, 3), ratio, seed)
-
-
 # ------------------------------------------------------------- a list
 def test_list_of_names_and_of_paths(tmp_path: Path) -> None:
     """Windows' line ends and byte-order mark, empty lines and file names are fine."""
@@ -140,7 +130,7 @@ def test_bad_lists(tmp_path: Path, content: bytes, message: str) -> None:
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_masked(path, ['ant'], str)
-    with pytest.raises(FileNotFoundError, match='none.txt.*set mask_list'):
+    with pytest.raises(FileNotFoundError, match='none.txt.*set masks'):
         read_masked(tmp_path / 'none.txt', ['ant'], str)
 
 
@@ -152,15 +142,37 @@ def test_bad_line_of_a_coco_list(tiny_coco_dataset: Callable, tmp_path: Path) ->
 
 
 # ------------------------------------------------------------- a dataset's arguments
-@pytest.mark.parametrize('settings', [
-    dict(masks=0.1, masks='list.txt'),
-    dict(masks=0.1, masks='none'),
-    dict(masks='list.txt', masks='none'),
+@pytest.mark.parametrize('masks', [
+    'tets', 'train', '0.1', '', True, False, None, 0, -0.1, 1.5, 10, float('nan'),
+    ['a', 'b']])
+def test_bad_masks(tiny_dataset: Callable, masks: object) -> None:
+    """Neither a misspelt word nor a percentage is taken for something else."""
+    with pytest.raises(ValueError, match=(
+            rf"masks={re.escape(repr(masks))} must be 'all', 'none', the share .*0\.1 "
+            r"is a tenth.* 'NAME\.txt'")):
+        tiny_dataset(masks=masks)
+
+
+@pytest.mark.parametrize('seed', [-1, 2**32, 0.5, '0', True])
+def test_bad_seeds(tiny_dataset: Callable, seed: object) -> None:
+    """Refused when the dataset is made."""
+    with pytest.raises(ValueError, match=f'mask_seed={seed!r} is not in 0'):
+        tiny_dataset(masks=0.1, mask_seed=seed)
+
+
+@pytest.mark.parametrize(('settings', 'masks'), [
+    (dict(with_masks=False), "'none'"),
+    (dict(with_masks=True), "'all'"),
+    (dict(mask_ratio=0.1), '0.1'),
+    (dict(with_masks=True, mask_ratio=0.1, mask_list=None), '0.1'),
+    (dict(mask_ratio=None, mask_list='some.txt'), "'some.txt'"),
 ])
-def test_contradictions(tiny_dataset: Callable, settings: dict) -> None:
-    """They are refused with the values, before any file is read."""
-    with pytest.raises(ValueError, match='with_masks=.*mask.* contradict each other'):
-        tiny_dataset(**settings)
+def test_arguments_before_masks(
+        tiny_dataset: Callable, settings: dict, masks: str) -> None:
+    """A config of before is told what to write, before any file is read."""
+    with pytest.raises(ValueError, match=(
+            f'with_masks, mask_ratio and mask_list .*: write masks={masks} instead')):
+        tiny_dataset(lists='absent', **settings)
 
 
 def test_all_and_none(tiny_dataset: Callable, tmp_path: Path) -> None:
@@ -194,7 +206,7 @@ def test_restricted_to_existing(
     (root / IMAGES).symlink_to(tiny_voc / IMAGES)
     (root / 'splits').symlink_to(tiny_voc / 'splits')
     settings = dict(root=root, split='trn', restrict_to_existing=True)
-    with pytest.raises(FileNotFoundError, match=r'needs mask .*named by mask_list'):
+    with pytest.raises(FileNotFoundError, match=r'needs mask .* in a list \(masks='):
         tiny_dataset(masks=0.3, **settings)
     (tmp_path / 'list.txt').write_text('trn_06_2\ntrn_07_2\n')
     shutil.copy(tiny_voc / MASKS / 'trn_07_2.png', root / MASKS)
@@ -499,8 +511,7 @@ def test_configs_build(path: Path) -> None:
     inputs = model.labeler.enhancer.layers[0].in_channels
     assert inputs == model.backbone.num_heads
     settings = cfg.train_dataloader.dataset
-    assert settings.with_masks
-    assert settings.mask_ratio == int(path.stem.rpartition('mixed')[2]) / 100
+    assert settings.masks == int(path.stem.rpartition('mixed')[2]) / 100
     assert [HOOKS.build(hook).SUPERVISION for hook in cfg.custom_hooks] == ['mixed']
 
 

@@ -1,7 +1,6 @@
 """Pascal5iDataset: episodes, items and errors."""
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +77,7 @@ def test_draw_follows_the_published_recipe(shared_data: Path, fold: int) -> None
     for way, shot in ((1, 1), (2, 1), (1, 5), (2, 5)):
         dataset = Pascal5iDataset(
             data_root=str(shared_data), lists=str(lists), fold=fold, split='val',
-            way=way, shot=shot, num_episodes=1000, masks='none')
+            way=way, shot=shot, num_episodes=1000, masks='none', pipeline=[])
         assert len(dataset) == 1000
         for j in range(fold, 1000, 23):
             episode = dataset.draw(j)
@@ -146,7 +145,7 @@ def test_real_list_labels_are_in_the_masks(shared_data: Path) -> None:
     for fold in range(4):
         dataset = Pascal5iDataset(
             data_root=str(shared_data), lists='splits/pascal5i_subset', fold=fold,
-            split='val')
+            split='val', pipeline=[])
         for name, classes in dataset.labels_of.items():
             assert classes <= true_classes(shared_data / MASKS / f'{name}.png')
 
@@ -272,53 +271,6 @@ def test_image_level_config_trains_without_masks(
     assert 'support_masks' not in item['data_samples']
     with pytest.raises(FileNotFoundError, match='mask folder'):
         DATASETS.build(cfg.test_dataloader.dataset)
-
-
-# ------------------------------------------------------------- image-label files
-def label_file(root: Path, dataset: Pascal5iDataset,
-               extra: dict[str, list[str]]) -> None:
-    """Write ``tags.json``: what the lists say, but ``extra`` where that says other."""
-    names = dataset.metainfo['classes']
-    tags = {name: [names[number - 1] for number in sorted(numbers)]
-            for name, numbers in dataset.labels_of.items()}
-    (root / 'tags.json').write_text(json.dumps({**tags, **extra}))
-
-
-def test_image_label_file(
-        own_lists: Path, tiny_dataset: Build,
-        make_pipeline: Callable[..., list[dict]]) -> None:
-    """Labels of a file take the place of the lists' for presence."""
-    extra = {'val_03_1': ['cat', 'bird', 'bicycle']}
-    label_file(own_lists, tiny_dataset(own_lists), extra)
-    kwargs = dict(masks='none', way=5, pipeline=make_pipeline())
-    found = {}
-    for source in (None, 'tags.json', str(own_lists / 'tags.json')):
-        dataset = tiny_dataset(own_lists, image_labels=source, **kwargs)
-        position = dataset.data_list.index(dict(name='val_03_1', class_id=3))
-        sample = dataset[position]['data_samples']
-        presence = zip(sample.class_ids, sample.gt_presence.tolist())
-        found[source] = sorted(number for number, there in presence if there)
-    assert found.pop(None) == [3]
-    assert all(classes == [2, 3] for classes in found.values())
-
-
-def test_image_label_file_with_unknown_class(
-        own_lists: Path, tiny_dataset: Build) -> None:
-    """The error names the file, the image, and the class."""
-    label_file(own_lists, tiny_dataset(own_lists), {'val_03_1': ['bird', 'unicorn']})
-    with pytest.raises(ValueError) as error:
-        tiny_dataset(own_lists, image_labels='tags.json')
-    for part in ('tags.json', 'val_03_1', 'unicorn', 'aeroplane'):
-        assert part in str(error.value)
-
-
-@pytest.mark.parametrize('tags', [[], ['cat']])
-def test_image_label_file_against_the_lists(
-        own_lists: Path, tiny_dataset: Build, tags: list[str]) -> None:
-    """A file that denies the class an image is listed for is refused."""
-    label_file(own_lists, tiny_dataset(own_lists), {'val_03_1': tags})
-    with pytest.raises(ValueError, match="tags.json.*'val_03_1'.*'bird'"):
-        tiny_dataset(own_lists, image_labels='tags.json')
 
 
 # ------------------------------------------------------------- bad input

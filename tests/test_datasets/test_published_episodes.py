@@ -118,7 +118,7 @@ def build(lists: Path) -> Callable[..., FewShotDataset]:
     def make(kind: str, root: Path, **kwargs) -> FewShotDataset:
         cls, name = {'pascal': (Pascal5iDataset, 'pascal5i'),
                      'coco': (Coco20iDataset, 'coco20i')}[kind]
-        settings = dict(num_episodes=1000, masks='none')
+        settings = dict(num_episodes=1000, masks='none', pipeline=[])
         return cls(data_root=str(root), lists=str(lists / name), split='val',
                    **{**settings, **kwargs})
     return make
