@@ -40,6 +40,6 @@ def object_rle(segmentation: list | dict, size: tuple[int, int]) -> dict:
         if not near.all():
             x, y = points[~near.all(axis=1)][0]
             raise ValueError(
-                f'a polygon reaches ({x:g}, {y:g}), far outside its image of '
-                f'{width}x{height} pixels (width x height)')
+                f'a polygon reaches ({x:g}, {y:g}), outside its image of '
+                f'{width}x{height} pixels (width x height) by more than its size')
     return coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width))
