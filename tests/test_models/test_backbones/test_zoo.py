@@ -17,6 +17,7 @@ from vit_reference import load_timm, official, tensors, timm_features
 
 from mmwsfs.models.backbones import DINOVisionTransformer
 from mmwsfs.models.backbones.dino_checkpoint import to_mmpretrain_names
+from mmwsfs.models.build_part import build_part
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import TokenGrid
 

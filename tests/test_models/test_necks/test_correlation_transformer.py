@@ -1,27 +1,23 @@
-"""Both correlation transformers against sections 3, 4 and 9 in the naive order.
+"""CorrelationTransformer, CST's and EMAT's, against sections 3, 4 and 9.
 
-The reference below correlates with every support token, convolves at full size and
-pools afterwards, and masks logits with -inf, in float64.
+The reference below works in the naive order: it correlates with every support token,
+convolves at full size and pools afterwards, and masks logits with -inf, in float64.
 """
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from mmwsfs.models.necks import (
-    CorrelationTransformer,
-    EfficientCorrelationTransformer,
-    correlation_attention,
-)
-from mmwsfs.structures import ViTFeatures
+from mmwsfs.models.necks import CorrelationTransformer, correlation_attention
+from mmwsfs.models.necks.correlation_transformer import resize_support
+from mmwsfs.structures import TokenGrid
 
 LAYERS, HEADS, HEAD_WIDTH = 3, 2, 5
 ATTENTION_HEADS, GROUPS = 8, 4
 
-# Class, support size and kernels that are its defaults.
-both_necks = pytest.mark.parametrize('cls, size, kernels', [
-    pytest.param(CorrelationTransformer, 12, (4, 3), id='cst'),
-    pytest.param(EfficientCorrelationTransformer, 20, (5, 4), id='emat')])
+# Side of the support grid and the kernels that give it.
+both_necks = pytest.mark.parametrize('size, kernels', [
+    pytest.param(12, (4, 3), id='cst'), pytest.param(20, (5, 4), id='emat')])
 
 
 def bilinear_matrix(size_in, size_out):
@@ -146,13 +142,12 @@ def naive_neck(query, support, masks, p, size, kernels, moments=None):
 
 def random_features(batch, grid):
     shape = (batch, LAYERS, 1 + grid[0] * grid[1], HEADS * HEAD_WIDTH)
-    unused = torch.zeros(batch, HEADS, shape[2], HEAD_WIDTH)
-    return ViTFeatures(torch.randn(shape), unused, unused, grid)
+    return TokenGrid(torch.randn(shape), grid)
 
 
-def random_neck(cls=CorrelationTransformer, **kwargs):
+def random_neck(**kwargs):
     """Every parameter random, norms included, so that a mix-up of two shows."""
-    neck = cls(num_layers=LAYERS, num_heads=HEADS, **kwargs)
+    neck = CorrelationTransformer(num_layers=LAYERS, num_heads=HEADS, **kwargs)
     with torch.no_grad():
         for name, parameter in neck.named_parameters():
             parameter.copy_(torch.randn(parameter.shape) * 0.4)
@@ -200,13 +195,14 @@ def seed():
 @pytest.mark.parametrize(
     'query_grid, support_grid', [((5, 5), (5, 5)), ((4, 7), (6, 3))])
 def test_equals_the_naive_order(
-        query_grid, support_grid, mask, chunk, cls, size, kernels, monkeypatch):
+        query_grid, support_grid, mask, chunk, size, kernels, monkeypatch):
     """Both token maps and the gradients of all parameters, however it is chunked.
 
     The neck leaves masked keys out, the reference fills their logits with -inf.
     """
     monkeypatch.setitem(correlation_attention.CHUNK_ELEMENTS, 'cpu', chunk)
-    neck = random_neck(cls, channels=(16, 32))
+    neck = random_neck(kernels=kernels, channels=(16, 32))
+    assert neck.support_size == size
     query, support = random_features(2, query_grid), random_features(2, support_grid)
     # The second pair of the batch keeps other keys than the first.
     masks = torch.stack([mask(40, 32), mask_partial(40, 32).flip(0)])
@@ -231,9 +227,10 @@ def test_equals_the_naive_order(
 
 
 @both_necks
-def test_gradients_reach_features(cls, size, kernels):
+def test_gradients_reach_features(size, kernels):
     """A backbone that is not frozen learns through the neck."""
-    neck = random_neck(cls, channels=(16, 32))
+    neck = random_neck(kernels=kernels, channels=(16, 32))
+    assert neck.support_size == size
     query, support = (random_features(1, (4, 4)) for _ in range(2))
     tokens = [x.tokens.requires_grad_() for x in (query, support)]
     masks = mask_partial(20, 20)[None]
@@ -250,9 +247,10 @@ def test_gradients_reach_features(cls, size, kernels):
 
 
 @both_necks
-def test_correlation_is_not_kept_for_the_backward_pass(cls, size, kernels):
+def test_correlation_is_not_kept_for_the_backward_pass(size, kernels):
     """Memory of a step grows with its tokens, not with their product."""
-    neck = random_neck(cls, channels=(16, 32))
+    neck = random_neck(kernels=kernels, channels=(16, 32))
+    assert neck.support_size == size
     query, support = random_features(1, (20, 20)), random_features(1, (12, 12))
 
     def kept(mask):
@@ -282,7 +280,7 @@ def test_other_kernels():
     masks = mask_partial(20, 20)[None]
     for size, kernels, channels in (
             (6, (2, 3), (16, 32)), (12, (2, 3, 2), (16, 32, 16))):
-        neck = random_neck(support_size=size, kernels=kernels, channels=channels)
+        neck = random_neck(kernels=kernels, channels=channels)
         params = {
             name: value.detach().double() for name, value in neck.named_parameters()}
         expected = naive_neck(query, support, masks, params, size, kernels)
@@ -314,23 +312,26 @@ def test_half_precision_features_are_taken():
     query, support = random_features(1, (4, 4)), random_features(1, (4, 4))
     masks = torch.ones(1, 8, 8)
     found = neck(
-        query.map(torch.Tensor.half), support.map(torch.Tensor.half), masks)
+        *(TokenGrid(x.tokens.half(), x.grid) for x in (query, support)), masks)
     rounded = neck(
-        *(x.map(lambda tensor: tensor.half().float()) for x in (query, support)), masks)
+        *(TokenGrid(x.tokens.half().float(), x.grid) for x in (query, support)), masks)
     for x, y in zip(found, rounded):
         assert x.dtype == torch.float32
         assert torch.equal(x, y)
 
 
-@pytest.mark.parametrize('cls, last', [
-    (CorrelationTransformer, 128), (EfficientCorrelationTransformer, 64)])
-def test_shapes(cls, last):
+@pytest.mark.parametrize('settings, last', [
+    pytest.param({}, 128, id='cst'),
+    pytest.param(dict(kernels=(5, 4), channels=(32, 64)), 64, id='emat')])
+def test_shapes(settings, last):
     """Section 4: 72 -> 32 -> 128, which biases there are, and the parameter count.
 
-    The second neck, 72 -> 32 -> 64, has the same layers.
+    EMAT's, 72 -> 32 -> 64, has the same layers.
     """
+    neck = CorrelationTransformer(num_layers=12, num_heads=6, **settings)
+    assert neck.out_channels == last
     shapes = {
-        name: tuple(value.shape) for name, value in cls().named_parameters()}
+        name: tuple(value.shape) for name, value in neck.named_parameters()}
     expected = {}
     for number, (channels, out) in enumerate(((72, 32), (32, last))):
         half, block = out // 2, f'blocks.{number}.'
@@ -351,18 +352,66 @@ def test_shapes(cls, last):
             expected[f'project.{name}'] = (last, )
     assert shapes == expected
     groups = {
-        module.num_groups for module in cls().modules()
+        module.num_groups for module in neck.modules()
         if isinstance(module, torch.nn.GroupNorm)}
     assert groups == {4}
 
 
-@pytest.mark.parametrize('kwargs', [
-    dict(kernels=(4, 4)), dict(support_size=10), dict(channels=(32, )),
-    dict(kernels=(12, ), channels=(32, 128))])
-def test_kernels_must_reduce_the_grid_to_one(kwargs):
-    """Else there would be no segmentation token."""
-    with pytest.raises(ValueError, match='must multiply to support_size'):
-        CorrelationTransformer(**kwargs)
+@pytest.mark.parametrize('settings', [
+    dict(channels=(32, )), dict(kernels=(12, )),
+    dict(kernels=(2, 2, 3), channels=(32, 128))])
+def test_a_kernel_for_every_block(settings):
+    """The error names both settings and their values."""
+    with pytest.raises(ValueError, match=r'channels \(.*\) and kernels \(.*\) must be'):
+        CorrelationTransformer(num_layers=12, num_heads=6, **settings)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize('grid', [(6, 6), (5, 3), (12, 12)])
+def test_resize_support(grid):
+    """Patches bilinearly to s x s, CLS as it is, single precision; as once is twice."""
+    support = TokenGrid(random_features(2, grid).tokens.half(), grid)
+    found = resize_support(support, 12)
+    assert found.grid == (12, 12) and found.tokens.dtype == torch.float
+    rows, columns = (bilinear_matrix(side, 12) for side in grid)
+    patches = support.tokens[:, :, 1:].double().unflatten(2, grid)
+    expected = torch.einsum('ia,jb,nlabc->nlijc', rows, columns, patches).flatten(2, 3)
+    assert_close(found.tokens[:, :, 1:], expected)
+    assert torch.equal(found.tokens[:, :, 0], support.tokens[:, :, 0].float())
+    assert torch.equal(resize_support(found, 12).tokens, found.tokens)
+
+
+@torch.no_grad()
+def test_supports_of_each_query():
+    """Of several queries: in equal rows, or as numbers say, in any order."""
+    neck = random_neck(channels=(16, 32))
+    query, support = random_features(2, (4, 7)), random_features(4, (5, 5))
+    masks = torch.stack([mask_partial(40, 32), mask_full(40, 32),
+                         mask_partial(40, 32).flip(0), mask_dot(40, 32)])
+    for numbers, query_of in (([0, 0, 1, 1], None), ([1, 0, 0, 1], [1, 0, 0, 1])):
+        found = neck(query, support, masks, query_of)
+        for pair, number in enumerate(numbers):
+            alone = neck(*(
+                TokenGrid(x.tokens[n:n + 1], x.grid)
+                for x, n in ((query, number), (support, pair))), masks[pair:pair + 1])
+            for x, y in zip(found, alone):
+                assert torch.equal(x[pair:pair + 1], y)
+
+
+def test_a_query_is_prepared_once_for_supports_in_a_row(monkeypatch):
+    """For each run of its supports, not for each of them."""
+    neck = random_neck(channels=(16, 32)).eval()
+    query, support = random_features(2, (4, 7)), random_features(4, (5, 5))
+    split, prepared = neck._split_heads, []
+    monkeypatch.setattr(
+        neck, '_split_heads',
+        lambda tokens: prepared.append(tokens.shape[1]) or split(tokens))
+    for query_of, runs in (([0, 0, 1, 1], 2), ([0, 0, 1, 0], 3), ([1, 1, 1, 1], 1)):
+        prepared.clear()
+        with torch.no_grad():
+            neck(query, support, torch.ones(4, 8, 8), query_of)
+        assert prepared.count(4 * 7) == runs
+        assert prepared.count(1 + 12 * 12) == 4
 
 
 @pytest.mark.parametrize('mask', [mask_full, mask_partial, mask_empty])
@@ -418,7 +467,8 @@ def test_a_pair_does_not_depend_on_its_batch_while_moments_are_learned():
     state = {name: value.clone() for name, value in neck.state_dict().items()}
     together = neck(query, support, masks)[1]
     neck.load_state_dict(state)
-    alone = neck(query[2:], support[2:], masks[2:])[1]
+    alone = neck(*(
+        TokenGrid(x.tokens[2:], x.grid) for x in (query, support)), masks[2:])[1]
     assert torch.equal(together[2:], alone)
 
 
