@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -39,8 +40,9 @@ class _Supports:
 
 
 def _as_list(images: Image | Sequence[Image]) -> list[Image]:
-    """A single file or array is a list of one."""
-    return [images] if isinstance(images, (str, Path, np.ndarray)) else list(images)
+    """A single file or image in memory is a list of one."""
+    single = (*get_args(Image), bytes)  # which is refused as a whole
+    return [images] if isinstance(images, single) else list(images)
 
 
 @INFERENCERS.register_module()
@@ -52,7 +54,8 @@ class FewShotInferencer:
         for result in inferencer(['x.jpg', 'y.jpg'], out_dir='out'):
             print(result['image'], result['presence'])
 
-    An image is a file, or an array, (H, W, 3) uint8, BGR as ``mmcv.imread`` gives it.
+    An image is a file, an array, (H, W, 3) uint8, BGR as ``mmcv.imread`` gives it, or a
+    PIL image.
     It is preprocessed as the config's test pipeline does it, and goes through the
     backbone once: a support when it is set, however many queries follow.
 
@@ -171,7 +174,9 @@ class FewShotInferencer:
     def predict(self,
                 queries: Image | Sequence[Image],
                 batch_size: int = 1,
-                out_dir: str | Path | None = None) -> Iterator[dict]:
+                out_dir: str | Path | None = None,
+                on_error: Callable[[Image, Exception], None] | None = None
+                ) -> Iterator[dict]:
         """Predict query after query, for more of them than memory holds predictions.
 
         Args:
@@ -179,11 +184,13 @@ class FewShotInferencer:
             batch_size: images that go through the backbone at once. Defaults to 1.
             out_dir: folder for pictures, label maps and ``predictions.json``, see
                 :class:`PredictionWriter`. Defaults to None.
+            on_error: called with each query that cannot be read, and its error; the
+                query is left out. Defaults to None: the error is raised.
 
         Yields:
             dict: of every query
 
-            - ``image``: its file, str, or None for an array
+            - ``image``: its file, str, or None for one in memory
             - ``presence``: class name -> probability of presence, 0..1
             - ``present``: names of the classes that are present
             - ``label_map``: (H, W) uint8 of its original size, 0 = background,
@@ -200,17 +207,32 @@ class FewShotInferencer:
         if batch_size < 1:
             raise ValueError(f'batch_size={batch_size}: give at least 1')
         return self._predict_batches(
-            self._supports, _as_list(queries), batch_size, out_dir)
+            self._supports, _as_list(queries), batch_size, out_dir, on_error)
+
+    def _prepare(self, queries: Sequence[Image],
+                 on_error: Callable[[Image, Exception], None] | None
+                 ) -> Iterator[PreparedImage]:
+        for query in queries:
+            try:
+                yield self._query_pipeline(query)
+            except (OSError, ValueError) as error:
+                if on_error is None:
+                    raise
+                on_error(query, error)
 
     def _predict_batches(self, supports: _Supports, queries: list[Image],
-                         batch_size: int, out_dir: str | Path | None) -> Iterator[dict]:
+                         batch_size: int, out_dir: str | Path | None,
+                         on_error: Callable[[Image, Exception], None] | None
+                         ) -> Iterator[dict]:
         writer = PredictionWriter(
             out_dir, supports.names, supports.pictures,
             supports.masks.cpu().split(supports.shots)) if out_dir else None
         try:
             for start in range(0, len(queries), batch_size):
-                images = [self._query_pipeline(query)
-                          for query in queries[start:start + batch_size]]
+                images = list(
+                    self._prepare(queries[start:start + batch_size], on_error))
+                if not images:
+                    continue
                 features = self._extract(images)
                 for index, image in enumerate(images):
                     result = self._predict_query(

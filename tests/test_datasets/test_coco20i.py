@@ -175,9 +175,9 @@ def test_image_without_annotations(own: Path, tiny_coco_dataset: Build) -> None:
 
 # ------------------------------------------------------------- bad annotation files
 @pytest.mark.parametrize(('ann_files', 'kind', 'message'), [
-    ([], ValueError, 'ann_files is empty: name COCO JSON files, or set with_masks'),
+    ([], ValueError, 'ann_files is empty: name COCO JSON files, or set masks='),
     (['coco/annotations/none.json'], FileNotFoundError, r'none\.json. does not exist'),
-    (['splits/tiny/val/fold0.json.gz'], ValueError, 'is truncated or no COCO JSON'),
+    (['splits/tiny/val/fold0.json.gz'], ValueError, 'json.gz. is no UTF-8 text'),
 ])
 def test_bad_annotation_files(tiny_coco_dataset: Build, ann_files: list[str],
                               kind: type, message: str) -> None:

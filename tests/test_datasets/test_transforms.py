@@ -116,7 +116,7 @@ def test_load_label_map_reads_indices(tmp_path: Path) -> None:
 def test_load_label_map_errors(tmp_path: Path) -> None:
     """One clear error each for no mask, a missing one, and wrong labels."""
     base = dict(classes=CLASSES, seg_fields=[])
-    with pytest.raises(KeyError, match='with_masks=True or take LoadLabelMap out'):
+    with pytest.raises(KeyError, match="masks='all' or take LoadLabelMap out"):
         LoadLabelMap()(dict(base))
     with pytest.raises(FileNotFoundError, match='absent.png'):
         LoadLabelMap()(dict(base, seg_map_path=str(tmp_path / 'absent.png')))
@@ -133,16 +133,16 @@ def test_an_image_without_mask_is_passed_by(name: str) -> None:
     results = dict(img_path='a.jpg', classes=CLASSES, seg_fields=[], has_mask=False)
     assert loader(dict(results)) == results
     for has_mask in ({}, dict(has_mask=True)):
-        with pytest.raises(KeyError, match='the dataset gives none: set with_masks'):
+        with pytest.raises(KeyError, match='the dataset gives none: set masks='):
             loader(dict(img_path='a.jpg', classes=CLASSES, seg_fields=[], **has_mask))
 
 
-def test_masks_without_with_masks(
+def test_a_mask_loader_where_there_are_no_masks(
         tiny_dataset: Callable[..., Pascal5iDataset],
         make_pipeline: Callable[..., list[dict]]) -> None:
     """A pipeline that asks an image-level dataset for masks is told so."""
     dataset = tiny_dataset(masks='none', pipeline=make_pipeline(True))
-    with pytest.raises(RuntimeError, match='episode 2, image .*with_masks=True'):
+    with pytest.raises(RuntimeError, match="episode 2, image .*masks='all'"):
         dataset[2]
 
 
