@@ -7,8 +7,8 @@ from torch import nn
 
 from mmwsfs.engine import TrainableOptimWrapperConstructor
 from mmwsfs.models import EnhancedLabeler, PseudoLabelEnhancer
-from mmwsfs.utils.checkpoint_file import write_checkpoint
 from mmwsfs.structures import ViTFeatures
+from mmwsfs.utils.checkpoint_file import write_checkpoint
 
 HEADS, GRID, SIZE = 3, (4, 5), (16, 20)
 
