@@ -5,15 +5,19 @@
     predict.py CONFIG CHECKPOINT --support-dir DIR QUERY [QUERY ...] --out DIR
 
 A QUERY is an image or a folder of images. --support-dir takes a folder with one
-sub-folder of images for each class. A model trained with masks needs those of the
-supports as well: --mask cat=a.png,b.png. DIR gets a picture of every query (vis/), its
-label map (pred/: 0 = background, then the classes in the order given) and the
-probabilities of presence (predictions.json).
+sub-folder of images for each class. Hidden files and folders (.NAME) are passed by. A
+model trained with masks needs those of the supports as well: --mask cat=a.png,b.png.
+After --support and --mask, a comma in a file's name is written \\,
+
+DIR gets a picture of every query (vis/), its label map (pred/: 0 = background, then
+the classes in the order given) and the probabilities of presence (predictions.json).
+Queries that cannot be read are named at the end, and the exit status is then 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +28,7 @@ from rich.table import Table
 from torchvision.datasets.folder import is_image_file
 
 from mmwsfs.apis import FewShotInferencer
+from mmwsfs.utils.file_names import on_disk, printable
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,19 +56,20 @@ def parse_args() -> argparse.Namespace:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """The image files right in a folder, by name.
+    """The image files right in a folder, by name, without hidden ones.
 
     Raises:
         ValueError: there is none.
     """
-    images = sorted(path for path in folder.iterdir() if is_image_file(path.name))
+    images = sorted(path for path in folder.iterdir()
+                    if is_image_file(path.name) and not path.name.startswith('.'))
     if not images:
         raise ValueError(f"folder '{folder}' has no images")
     return images
 
 
 def parse_classes(option: str, values: Sequence[str]) -> dict[str, list[Path]]:
-    """CLASS=FILE[,FILE...] of an option's values.
+    r"""CLASS=FILE[,FILE...] of an option's values, ``\,`` for a comma of a name.
 
     Raises:
         ValueError: a value is of another form, or names a class again.
@@ -72,7 +78,7 @@ def parse_classes(option: str, values: Sequence[str]) -> dict[str, list[Path]]:
     classes: dict[str, list[Path]] = {}
     for value in values:
         name, _, files = value.partition('=')
-        paths = files.split(',')
+        paths = [path.replace('\\,', ',') for path in re.split(r'(?<!\\),', files)]
         if not name or not all(paths):
             raise ValueError(
                 f"cannot read '{option} {value}': write {option} CLASS=FILE[,FILE...]")
@@ -80,19 +86,28 @@ def parse_classes(option: str, values: Sequence[str]) -> dict[str, list[Path]]:
             raise ValueError(
                 f"{option} names class '{name}' twice: write {option} "
                 f'{name}=FILE,FILE,...')
-        classes[name] = [existing(Path(path)) for path in paths]
+        try:
+            classes[name] = [existing(path) for path in paths]
+        except FileNotFoundError as error:
+            folder = (
+                ', or give folders by --support-dir' if option == '--support' else '')
+            raise FileNotFoundError(
+                f"{error}: {option} takes files separated by commas; write a comma in "
+                f"a file's name as '\\,'{folder}") from None
     return classes
 
 
-def existing(path: Path) -> Path:
-    """The path itself.
+def existing(name: str | Path) -> Path:
+    """The path of a name, or of the name without the spaces around it.
 
     Raises:
         FileNotFoundError: there is nothing.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"'{path}' does not exist")
-    return path
+    for form in (str(name), str(name).strip()):
+        path = Path(on_disk(form))
+        if path.exists():
+            return path
+    raise FileNotFoundError(f"'{name}' does not exist")
 
 
 def find_supports(values: Sequence[str], folder: Path | None) -> dict[str, list[Path]]:
@@ -104,7 +119,8 @@ def find_supports(values: Sequence[str], folder: Path | None) -> dict[str, list[
     """
     supports = parse_classes('--support', values)
     if folder is not None:
-        folders = sorted(path for path in existing(folder).iterdir() if path.is_dir())
+        folders = sorted(path for path in existing(folder).iterdir()
+                         if path.is_dir() and not path.name.startswith('.'))
         if not folders:
             raise ValueError(
                 f"--support-dir '{folder}' has no sub-folders: put the images of each "
@@ -122,13 +138,13 @@ def find_supports(values: Sequence[str], folder: Path | None) -> dict[str, list[
     return supports
 
 
-def run(args: argparse.Namespace) -> None:
-    """Predict, write, and print the table."""
+def run(args: argparse.Namespace) -> list[Exception]:
+    """Predict, write, and print the table; give the errors of damaged queries."""
     supports = find_supports(args.support, args.support_dir)
     masks = parse_classes('--mask', args.mask)
     queries = [
-        path for query in args.queries
-        for path in (images_in(query) if query.is_dir() else [existing(query)])]
+        path for query in map(existing, args.queries)
+        for path in (images_in(query) if query.is_dir() else [query])]
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
     inferencer = FewShotInferencer(cfg, args.checkpoint, args.device)
@@ -137,23 +153,29 @@ def run(args: argparse.Namespace) -> None:
     table = Table()
     for column in ('query', 'present', 'absent'):
         table.add_column(column, overflow='fold')
-    for result in track(
-            inferencer.predict(queries, out_dir=args.out), 'predicting', len(queries)):
+    errors: list[Exception] = []
+    results = inferencer.predict(
+        queries, out_dir=args.out, on_error=lambda query, error: errors.append(error))
+    for result in track(results, 'predicting', len(queries)):
         cells: dict[bool, list[str]] = {True: [], False: []}
         for name, probability in result['presence'].items():
             cells[name in result['present']].append(f'{name} {probability:.2f}')
-        table.add_row(result['image'], ', '.join(cells[True]), ', '.join(cells[False]))
+        table.add_row(*map(printable, (
+            result['image'], ', '.join(cells[True]), ', '.join(cells[False]))))
     Console(markup=False, emoji=False).print(table)
     print(f'pictures: {args.out}/vis, label maps: {args.out}/pred, numbers: '
           f'{args.out}/predictions.json')
+    return errors
 
 
 def main() -> None:
     args = parse_args()
     try:
-        run(args)
+        errors = run(args)
     except (OSError, ValueError) as error:
         raise SystemExit(f'predict.py: {error}') from error
+    if errors:
+        raise SystemExit('\n'.join(f'predict.py: {error}' for error in errors))
 
 
 if __name__ == '__main__':

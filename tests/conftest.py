@@ -105,10 +105,11 @@ def tiny_voc_without_masks(tiny_voc: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def tiny_dataset(tiny_voc: Path) -> Callable[..., Pascal5iDataset]:
-    """Makes a ``Pascal5iDataset`` on ``tiny_voc``: fold 0, val, if not told other."""
+    """Makes a ``Pascal5iDataset`` on ``tiny_voc``: fold 0, val, without transforms, if
+    not told other."""
     def build(root: Path = tiny_voc, **kwargs) -> Pascal5iDataset:
         settings = dict(
-            data_root=str(root), lists='splits/tiny', fold=0, split='val')
+            data_root=str(root), lists='splits/tiny', fold=0, split='val', pipeline=[])
         return Pascal5iDataset(**{**settings, **kwargs})
     return build
 
@@ -181,7 +182,7 @@ def tiny_config(tiny_voc: Path, tiny_model: dict, tmp_path: Path,
             num_workers=0,
             sampler=dict(type='TrainEpisodeSampler'),
             dataset=dict(
-                **source, split='trn', with_masks=False, pipeline=make_pipeline())),
+                **source, split='trn', masks='none', pipeline=make_pipeline())),
         test_dataloader=dict(
             batch_size=2,
             num_workers=0,

@@ -2,7 +2,7 @@
 
     python tools/train_enhancer.py CONFIG [--work-dir DIR] [--resume]
 
-The first stage of a mixed training (see PseudoLabelEnhancerHook) by itself. Writes
+The first stage of a mixed training (see FittingHook) by itself. Writes
 WORK_DIR/enhancer/best.pth, which any mixed config takes, to leave out its own first
 stage, by --cfg-options model.labeler.enhancer.init_cfg.type=Pretrained
 model.labeler.enhancer.init_cfg.checkpoint=WORK_DIR/enhancer/best.pth.
@@ -15,13 +15,13 @@ import argparse
 from cli import add_common_arguments, end_processes, load_config
 from mmengine.runner import Runner
 
-from mmwsfs.engine import PseudoLabelEnhancerHook
+from mmwsfs.models import EnhancedLabeler
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file with a PseudoLabelEnhancerHook')
+    parser.add_argument('config', help='config file with an EnhancedLabeler')
     parser.add_argument(
         '--resume', action='store_true', help='continue what the work dir holds')
     add_common_arguments(parser)
@@ -36,12 +36,12 @@ def main() -> None:
     cfg.param_scheduler = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.default_hooks.checkpoint = None
-    cfg.default_hooks.pop('metric', None)  # what comes after the enhancer
+    cfg.model.metric = None  # what comes after the enhancer
     runner = Runner.from_cfg(cfg)
-    if not any(isinstance(hook, PseudoLabelEnhancerHook) for hook in runner.hooks):
+    if not isinstance(runner.model.labeler, EnhancedLabeler):
         raise SystemExit(
-            f"train_enhancer.py: '{args.config}' has no PseudoLabelEnhancerHook in its "
-            'custom_hooks: give a config for mixed supervision')
+            f"train_enhancer.py: the model of '{args.config}' has no EnhancedLabeler: "
+            'give a config for mixed supervision')
     runner.train()
     end_processes()
 

@@ -1,9 +1,10 @@
-# CST on DINOv2 ViT-g/14 at 392x392, Pascal-5i, image-level labels.
-_base_ = [
-    '../_base_/models/cst_dinov2-vit-g.py',
-    '../_base_/datasets/pascal5i_image_392.py',
-    '../_base_/schedules/schedule_100k.py',
-    '../_base_/default_runtime.py',
-]
+# CST on DINOv2 ViT-g/14 (FFNs are SwiGLUs), 392x392, Pascal-5i, image-level labels.
+_base_ = './dinov2-vit-s_pascal5i_1shot.py'
 
-custom_hooks = [dict(type='PseudoLabelHook', num_pictures=16)]
+model = dict(
+    backbone=dict(
+        arch='dinov2-giant',
+        layer_cfgs=dict(ffn_type='swiglu_fused'),
+        init_cfg=dict(
+            checkpoint='https://dl.fbaipublicfiles.com/dinov2/dinov2_vitg14/'
+            'dinov2_vitg14_pretrain.pth')))

@@ -1,9 +1,9 @@
 # CST on DINOv2 ViT-L/14 at 392x392, Pascal-5i, image-level labels.
-_base_ = [
-    '../_base_/models/cst_dinov2-vit-l.py',
-    '../_base_/datasets/pascal5i_image_392.py',
-    '../_base_/schedules/schedule_100k.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = './dinov2-vit-s_pascal5i_1shot.py'
 
-custom_hooks = [dict(type='PseudoLabelHook', num_pictures=16)]
+model = dict(
+    backbone=dict(
+        arch='large',
+        init_cfg=dict(
+            checkpoint='https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/'
+            'dinov2_vitl14_pretrain.pth')))

@@ -2,22 +2,5 @@
 # out in minutes on two CPU cores.
 _base_ = './dinov2-vit-s_pascal5i_1shot_short.py'
 
-resize = dict(type='Resize', scale=(224, 224), backend='pillow')
-train_pipeline = [
-    dict(
-        type='EpisodeTransform',
-        query=[_base_.load_image, resize],
-        support=[_base_.load_image, resize]),
-    dict(type='PackEpisodeInputs'),
-]
-test_pipeline = [
-    dict(
-        type='EpisodeTransform',
-        query=[_base_.load_image, resize, _base_.load_mask],
-        support=[_base_.load_image, resize]),
-    dict(type='PackEpisodeInputs'),
-]
-
-train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
-test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
-val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
+train_dataloader = val_dataloader = test_dataloader = dict(
+    dataset=dict(img_size=224))

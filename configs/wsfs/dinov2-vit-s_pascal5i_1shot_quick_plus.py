@@ -1,7 +1,5 @@
-# dinov2-vit-s_pascal5i_1shot_short_plus.py at 224x224 -> 16x16 patch tokens, with the
-# support resized to 4x4: by the paper's rule, a quarter of the grid.
-_base_ = ['./dinov2-vit-s_pascal5i_1shot_quick.py', '../_base_/plus.py']
+# The improved short recipe for tags alone at 224x224 -> 16x16 patch tokens.
+_base_ = './dinov2-vit-s_pascal5i_1shot_short_plus.py'
 
-model = dict(labeler=dict(affinity=20.), **_base_.plus)
-model['neck'].update(support_size=4, kernels=(2, 2))
-optim_wrapper = dict(optimizer=dict(lr=2e-3))
+train_dataloader = val_dataloader = test_dataloader = dict(
+    dataset=dict(img_size=224))

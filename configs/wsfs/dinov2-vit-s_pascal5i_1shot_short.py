@@ -2,15 +2,13 @@
 # features of images seen before kept in memory.
 _base_ = [
     '../_base_/models/cst_dinov2-vit-s.py',
-    '../_base_/datasets/pascal5i_image_392.py',
+    '../_base_/datasets/pascal5i.py',
     '../_base_/schedules/schedule_short.py',
     '../_base_/default_runtime.py',
 ]
 
-model = dict(
-    cache=dict(ram_gb=8),
-    cls_head=dict(loss_cls=_base_.short.loss_cls),
-    seg_head=dict(loss_seg=_base_.short.loss_seg))
-train_dataloader = dict(
-    batch_size=_base_.short.batch_size, sampler=_base_.short.sampler)
+model = dict(supervision='image', cache=dict(ram_gb=8), **_base_.short_losses)
+train_dataloader = val_dataloader = test_dataloader = dict(
+    dataset=dict(img_size=_base_.img_size))
+train_dataloader = dict(train_dataloader, **_base_.short_loader)
 custom_hooks = [dict(type='PseudoLabelHook', num_pictures=16)]

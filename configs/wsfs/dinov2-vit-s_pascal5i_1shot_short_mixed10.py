@@ -1,19 +1,7 @@
-# CST on DINOv2 ViT-S/14 at 392x392, Pascal-5i, tags for all images and masks for 10 %
-# of them: 500 steps, with the features of images seen before kept in memory.
-_base_ = [
-    '../_base_/models/cst_dinov2-vit-s.py',
-    '../_base_/datasets/pascal5i_mixed_392.py',
-    '../_base_/schedules/schedule_short.py',
-    '../_base_/mixed_supervision.py',
-    '../_base_/default_runtime.py',
-]
+# The short recipe with tags for all images and masks for 10 % of them.
+_base_ = ['./dinov2-vit-s_pascal5i_1shot_short.py', '../_base_/enhanced_labeler.py']
 
 model = dict(
-    cache=dict(ram_gb=8),
-    cls_head=dict(loss_cls=_base_.short.loss_cls),
-    seg_head=dict(loss_seg=_base_.short.loss_seg),
-    labeler=dict(_delete_=True, **_base_.mixed.labeler))
-train_dataloader = dict(
-    batch_size=_base_.short.batch_size,
-    sampler=_base_.short.sampler,
-    dataset=dict(mask_ratio=0.1))
+    supervision='mixed', labeler=dict(_delete_=True, **_base_.enhanced_labeler))
+train_dataloader = dict(dataset=dict(masks=0.1))
+custom_hooks = [dict(type='PseudoLabelEnhancerHook', num_pictures=16)]

@@ -1,7 +1,5 @@
-# dinov2-vit-s_pascal5i_1shot_short_plus.py with masks for all images: see
-# plus_masks in plus.py.
+# The short recipe for masks for all images, with what helps: see plus.py.
 _base_ = ['./dinov2-vit-s_pascal5i_1shot_short_pixel.py', '../_base_/plus.py']
 
 model = dict(**_base_.plus_masks)
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
-default_hooks = dict(metric=dict(type='DiscriminantMetricHook'))

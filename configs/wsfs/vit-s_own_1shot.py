@@ -18,39 +18,26 @@ _base_ = [
     '../_base_/default_runtime.py',
 ]
 
-train_masks, test_masks = dict(
-    none=(False, False), test=(False, True), all=(True, True))[masks]
-resize = dict(type='Resize', scale=(img_size, img_size), backend='pillow')
-load_mask = dict(type='LoadLabelMap' if tags else 'LoadObjectMask')
-train_image = [_base_.load_image] + [load_mask] * train_masks + [resize]
-train_pipeline = [
-    dict(type='EpisodeTransform', query=train_image, support=train_image),
-    dict(type='PackEpisodeInputs'),
-]
-# The query's mask is loaded after the resize: it is scored at its original size.
-test_pipeline = [
-    dict(
-        type='EpisodeTransform',
-        query=[_base_.load_image, resize] + [load_mask] * test_masks,
-        support=train_image),
-    dict(type='PackEpisodeInputs'),
-]
-
+if masks not in ('none', 'test', 'all'):
+    raise ValueError(f"masks={masks!r}: write 'none', 'test' or 'all'")
 model = dict(
+    supervision='pixel' if masks == 'all' else 'image',
     cache=dict(ram_gb=4),  # for the backbone's features of images seen before
     backbone=dict(init_cfg=dict(checkpoint=checkpoint)),
-    cls_head=dict(loss_cls=_base_.short.loss_cls),
-    seg_head=dict(loss_seg=_base_.short.loss_seg))
-source = dict(data_root=data_root, novel=novel, tags=tags)
+    **_base_.short_losses)
+source = dict(data_root=data_root, novel=novel, tags=tags, img_size=img_size)
 train_dataloader = dict(
-    batch_size=_base_.short.batch_size,
-    sampler=_base_.short.sampler,
-    dataset=dict(**source, with_masks=train_masks, pipeline=train_pipeline))
+    **_base_.short_loader,
+    dataset=dict(**source, masks='all' if masks == 'all' else 'none'))
 test_dataloader = dict(
-    dataset=dict(**source, with_masks=test_masks, pipeline=test_pipeline))
+    dataset=dict(
+        **source,
+        masks='none' if masks == 'none' else 'all',
+        support_masks=masks == 'all'))
 # There is no validation in between: hundreds of steps have one checkpoint, the last.
 val_dataloader = None
 val_cfg = None
 val_evaluator = None
 # Without masks in training the model makes them, and shows some as pictures.
-custom_hooks = [] if train_masks else [dict(type='PseudoLabelHook', num_pictures=16)]
+custom_hooks = [] if masks == 'all' else [
+    dict(type='PseudoLabelHook', num_pictures=16)]

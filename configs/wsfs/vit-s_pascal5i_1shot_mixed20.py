@@ -1,4 +1,4 @@
 # CST, DINO ViT-S/8, Pascal-5i, tags for all images and masks for 20 % of them.
 _base_ = './vit-s_pascal5i_1shot_mixed10.py'
 
-train_dataloader = dict(dataset=dict(mask_ratio=0.2))
+train_dataloader = dict(dataset=dict(masks=0.2))

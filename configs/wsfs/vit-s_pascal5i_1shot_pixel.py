@@ -1,7 +1,7 @@
 # CST, DINO ViT-S/8, Pascal-5i, masks for all images: the paper's settings.
-_base_ = [
-    '../_base_/models/cst_vit-s.py',
-    '../_base_/datasets/pascal5i_pixel.py',
-    '../_base_/schedules/schedule_100k.py',
-    '../_base_/default_runtime.py',
-]
+_base_ = './vit-s_pascal5i_1shot.py'
+
+model = dict(supervision='pixel')
+train_dataloader = dict(dataset=dict(masks='all'))
+val_dataloader = test_dataloader = dict(dataset=dict(support_masks=True))
+custom_hooks = []

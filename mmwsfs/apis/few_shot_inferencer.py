@@ -1,8 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from mmengine.device import get_device
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
+from mmwsfs.datasets.episode_pipeline import episode_pipeline
 from mmwsfs.models.segmentors.few_shot_segmentor import Supports
 from mmwsfs.registry import INFERENCERS
 from mmwsfs.structures import VOID, ViTFeatures
@@ -38,8 +40,9 @@ class _Classes:
 
 
 def _as_list(images: Image | Sequence[Image]) -> list[Image]:
-    """A single file or array is a list of one."""
-    return [images] if isinstance(images, (str, Path, np.ndarray)) else list(images)
+    """A single file or image in memory is a list of one."""
+    single = (*get_args(Image), bytes)  # which is refused as a whole
+    return [images] if isinstance(images, single) else list(images)
 
 
 @INFERENCERS.register_module()
@@ -51,7 +54,8 @@ class FewShotInferencer:
         for result in inferencer(['x.jpg', 'y.jpg'], out_dir='out'):
             print(result['image'], result['presence'])
 
-    An image is a file, or an array, (H, W, 3) uint8, BGR as ``mmcv.imread`` gives it.
+    An image is a file, an array, (H, W, 3) uint8, BGR as ``mmcv.imread`` gives it, or a
+    PIL image.
     It is preprocessed as the config's test pipeline does it, and goes through the
     backbone once: a support when it is set, however many queries follow.
 
@@ -74,7 +78,8 @@ class FewShotInferencer:
                  device: str | torch.device | None = None) -> None:
         self.model = init_model(config, checkpoint, device or get_device())
         cfg = self.model.cfg
-        pipeline = cfg.test_dataloader.dataset.pipeline
+        dataset = cfg.test_dataloader.dataset
+        pipeline = dataset.get('pipeline') or episode_pipeline(dataset.get('img_size'))
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmwsfs')):
             self._query_pipeline = ImagePipeline(pipeline, 'query')
             self._support_pipeline = ImagePipeline(pipeline, 'support')
@@ -173,7 +178,9 @@ class FewShotInferencer:
     def predict(self,
                 queries: Image | Sequence[Image],
                 batch_size: int = 1,
-                out_dir: str | Path | None = None) -> Iterator[dict]:
+                out_dir: str | Path | None = None,
+                on_error: Callable[[Image, Exception], None] | None = None
+                ) -> Iterator[dict]:
         """Predict query after query, for more of them than memory holds predictions.
 
         Args:
@@ -181,11 +188,13 @@ class FewShotInferencer:
             batch_size: images that go through the backbone at once. Defaults to 1.
             out_dir: folder for pictures, label maps and ``predictions.json``, see
                 :class:`PredictionWriter`. Defaults to None.
+            on_error: called with each query that cannot be read, and its error; the
+                query is left out. Defaults to None: the error is raised.
 
         Yields:
             dict: of every query
 
-            - ``image``: its file, str, or None for an array
+            - ``image``: its file, str, or None for one in memory
             - ``presence``: class name -> probability of presence, 0..1
             - ``present``: names of the classes that are present
             - ``label_map``: (H, W) uint8 of its original size, 0 = background,
@@ -202,17 +211,32 @@ class FewShotInferencer:
         if batch_size < 1:
             raise ValueError(f'batch_size={batch_size}: give at least 1')
         return self._predict_batches(
-            self._classes, _as_list(queries), batch_size, out_dir)
+            self._classes, _as_list(queries), batch_size, out_dir, on_error)
+
+    def _prepare(self, queries: Sequence[Image],
+                 on_error: Callable[[Image, Exception], None] | None
+                 ) -> Iterator[PreparedImage]:
+        for query in queries:
+            try:
+                yield self._query_pipeline(query)
+            except (OSError, ValueError) as error:
+                if on_error is None:
+                    raise
+                on_error(query, error)
 
     def _predict_batches(self, classes: _Classes, queries: list[Image],
-                         batch_size: int, out_dir: str | Path | None) -> Iterator[dict]:
+                         batch_size: int, out_dir: str | Path | None,
+                         on_error: Callable[[Image, Exception], None] | None
+                         ) -> Iterator[dict]:
         writer = PredictionWriter(
             out_dir, classes.names, classes.pictures,
             classes.supports.masks.cpu().split(classes.shots)) if out_dir else None
         try:
             for start in range(0, len(queries), batch_size):
-                images = [self._query_pipeline(query)
-                          for query in queries[start:start + batch_size]]
+                images = list(
+                    self._prepare(queries[start:start + batch_size], on_error))
+                if not images:
+                    continue
                 features = self._extract(images)
                 for index, image in enumerate(images):
                     result = self._predict_query(

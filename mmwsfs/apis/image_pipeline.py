@@ -4,26 +4,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Union
 
-import mmcv
 import numpy as np
+import PIL.Image
 import torch
 from mmcv.transforms import Compose
-from mmengine import fileio
 from torch import Tensor
 
+from mmwsfs.datasets.transforms import LoadImageFromFile
 from mmwsfs.datasets.transforms.lazy_loader import LABEL_LOADERS, to_tensor
+from mmwsfs.datasets.transforms.mask_file import (
+    check_8_bit,
+    check_mask_size,
+    object_mask,
+    read_mask_file,
+)
 from mmwsfs.registry import TRANSFORMS
-from mmwsfs.structures import VOID
+from mmwsfs.utils.image_file import to_bgr
 
-# A file, or an array in memory.
-Image = Union[str, Path, np.ndarray]
+# A file, or an image in memory.
+Image = Union[str, Path, np.ndarray, PIL.Image.Image]
 
 
 class PreparedImage(NamedTuple):
     """An image that has been through the pipeline.
 
     Attributes:
-        path: its file, or None for an array.
+        path: its file, or None for one in memory.
         original: (H, W, 3) uint8, BGR, as it was loaded.
         pixels: (3, h, w) uint8, BGR, as the model's preprocessor takes it.
         mask: (h, w) bool, the object, or None.
@@ -39,7 +45,8 @@ class ImagePipeline:
     """The transforms of an episode's query, or of its supports, for a single image.
 
     They are those of the ``EpisodeTransform``, without the one that loads masks: the
-    mask of a support may be given instead, and goes through the same transforms.
+    mask of a support may be given instead, and goes through the same transforms. Where
+    a ``LoadObjectMask`` has a threshold, it holds for that mask as well.
 
     Args:
         pipeline: the pipeline of a dataset, such as
@@ -61,9 +68,14 @@ class ImagePipeline:
                 'test_dataloader.dataset.pipeline must have an EpisodeTransform whose '
                 f"'{role}' begins with LoadImageFromFile")
         self.role = role
-        # mmseg's loader of files and arrays, with the settings of the config's.
-        self.load = TRANSFORMS.build(
-            {**transforms[0], 'type': 'mmseg.InferencerLoader'})
+        self.load = TRANSFORMS.build({**transforms[0], 'type': LoadImageFromFile})
+        self.load_array = TRANSFORMS.build(
+            {**transforms[0], 'type': 'mmseg.LoadImageFromNDArray'})
+        self.threshold = next(
+            (transform['threshold'] for step in pipeline
+             for transform in (*step.get('support', ()), *step.get('query', ()))
+             if transform.get('threshold') is not None
+             and self._name(transform) == 'LoadObjectMask'), None)
         self.transforms = Compose([TRANSFORMS.build(step) for step in transforms[1:]])
 
     @staticmethod
@@ -74,14 +86,15 @@ class ImagePipeline:
     def __call__(self, image: Image, mask: Image | None = None) -> PreparedImage:
         """
         Args:
-            image: a file, or an array, (H, W, 3) uint8, BGR as of ``mmcv.imread``.
-            mask: of the same size: a file, 8-bit grey or with a palette, or an array,
-                (H, W) bool or integer. The object is what is neither 0 nor, beside
-                another label, 255 (void).
+            image: a file; an array, (H, W, 3) uint8, BGR as of ``mmcv.imread``; or a
+                PIL image.
+            mask: of the same size, such a one or an array (H, W) of bool or integers.
+                What marks the object says
+                :func:`~mmwsfs.datasets.transforms.mask_file.object_mask`.
 
         Raises:
             FileNotFoundError: a file is missing.
-            ValueError: a file or array is no image or mask as above.
+            ValueError: something is no image or mask as above.
         """
         results = self._load_image(image)
         original = results['img']
@@ -95,12 +108,8 @@ class ImagePipeline:
             None if mask is None else torch.from_numpy(results['gt_seg_map'] > 0))
 
     def _load_image(self, image: Image) -> dict:
-        if isinstance(image, np.ndarray):
-            if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-                raise ValueError(
-                    f'a {self.role} image must be (H, W, 3) uint8, but is '
-                    f'{image.shape} {image.dtype}')
-            return self.load(dict(img=image))
+        if not isinstance(image, (str, Path)):
+            return self.load_array(dict(img=self._in_memory(image)))
         try:
             return self.load(dict(img_path=str(image)))
         except FileNotFoundError:
@@ -110,34 +119,34 @@ class ImagePipeline:
             raise ValueError(
                 f"{self.role} image '{image}' cannot be read: {error}") from error
 
-    @staticmethod
-    def _load_mask(mask: Image, image: Image, size: tuple[int, int]) -> np.ndarray:
-        """(H, W) uint8, 1 = object."""
-        if isinstance(mask, np.ndarray):
-            what, array = 'a mask', mask
-        else:
-            what = f"mask '{mask}'"
-            try:
-                array = mmcv.imfrombytes(
-                    fileio.get(mask), flag='unchanged', backend='pillow')
-            except FileNotFoundError:
-                raise FileNotFoundError(f'{what} does not exist') from None
-            except Exception as error:
-                raise ValueError(f'{what} cannot be read: {error}') from error
+    def _in_memory(self, image: np.ndarray | PIL.Image.Image) -> np.ndarray:
+        if isinstance(image, PIL.Image.Image):
+            return to_bgr(image)
         if not isinstance(image, np.ndarray):
+            raise ValueError(
+                f'a {self.role} image must be a file, an array or a PIL image, but is '
+                f'{type(image).__name__}')
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise ValueError(
+                f'a {self.role} image must be (H, W, 3) uint8, but is '
+                f'{image.shape} {image.dtype}')
+        return image
+
+    def _load_mask(self, mask: Image, image: Image, size: tuple[int, int]
+                   ) -> np.ndarray:
+        """(H, W) uint8, 1 = object."""
+        what = f"mask '{mask}'" if isinstance(mask, (str, Path)) else 'a mask'
+        if isinstance(image, (str, Path)):
             what += f" of image '{image}'"
-        if array.ndim != 2 or array.dtype.kind not in 'bui':
+        if isinstance(mask, np.ndarray):
+            pixels = mask
+        elif isinstance(mask, (str, Path, PIL.Image.Image)):
+            pixels = (np.asarray(mask) if isinstance(mask, PIL.Image.Image)
+                      else read_mask_file(str(mask)))
+            check_8_bit(pixels, what)
+        else:
             raise ValueError(
-                f'{what} must have one channel, 8-bit grey or with a palette, or be an '
-                f'array (H, W) of bool or integers, but is {array.shape} {array.dtype}')
-        if array.shape != size:
-            raise ValueError(
-                f'{what} is {array.shape}, but its image {size} pixels (height, width)')
-        labels = np.unique(array[array != 0]).tolist()
-        if len(labels) > 1:
-            labels = [label for label in labels if label != VOID]
-        if len(labels) != 1:
-            raise ValueError(
-                f'{what} must have one label beside 0 (background) and {VOID} (void), '
-                f'but has {labels or "none"}: mark the pixels of the class alone')
-        return (array == labels[0]).astype(np.uint8)
+                f'{what} must be a file, an array or a PIL image, but is '
+                f'{type(mask).__name__}')
+        check_mask_size(pixels, size, what)
+        return (object_mask(pixels, what, self.threshold) == 1).astype(np.uint8)

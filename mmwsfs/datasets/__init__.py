@@ -7,6 +7,7 @@ from .samplers import EvalEpisodeSampler, TrainEpisodeSampler
 from .transforms import (
     EpisodeTransform,
     LoadCocoLabelMap,
+    LoadImageFromFile,
     LoadLabelMap,
     LoadObjectMask,
     PackEpisodeInputs,
@@ -14,6 +15,7 @@ from .transforms import (
 
 __all__ = [
     'Coco20iDataset', 'DemoShapesDataset', 'Episode', 'EpisodeKey', 'EpisodeTransform',
-    'EvalEpisodeSampler', 'FewShotFolderDataset', 'LoadCocoLabelMap', 'LoadLabelMap',
-    'LoadObjectMask', 'PackEpisodeInputs', 'Pascal5iDataset', 'TrainEpisodeSampler'
+    'EvalEpisodeSampler', 'FewShotFolderDataset', 'LoadCocoLabelMap',
+    'LoadImageFromFile', 'LoadLabelMap', 'LoadObjectMask', 'PackEpisodeInputs',
+    'Pascal5iDataset', 'TrainEpisodeSampler'
 ]

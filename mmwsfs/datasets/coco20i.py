@@ -81,6 +81,11 @@ class Coco20iDataset(FewShotDataset):
         """Images by class, in the list's order."""
         return read_class_images(Path(self.source()), self.class_ids)
 
+    @property
+    def mask_loader(self) -> dict:
+        """Masks are drawn from annotations."""
+        return dict(type='LoadCocoLabelMap')
+
     def image_name(self, path: str) -> str:
         """The image id in twelve digits, of the 2014 and the 2017 files alike."""
         return coco_image_name(path)

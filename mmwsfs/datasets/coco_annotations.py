@@ -3,10 +3,20 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
+import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmengine.logging import print_log
+from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
+
+from mmwsfs.utils.file_names import normal_name
+from mmwsfs.utils.text_file import read_text
+
+from .coco_region import object_rle
 
 
 def read_coco(file: Path, classes: Sequence[str]) -> tuple[COCO, dict[int, int]]:
@@ -22,44 +32,93 @@ def read_coco(file: Path, classes: Sequence[str]) -> tuple[COCO, dict[int, int]]
 
     Raises:
         FileNotFoundError: the file does not exist.
-        ValueError: it is truncated or no COCO JSON; a category's name is no class; an
-            annotation has a category that the file does not define.
+        ValueError: it is truncated or no COCO JSON; the name of a category that an
+            annotation has is no class; an annotation has a category that the file does
+            not define.
     """
     if not file.is_file():
         raise FileNotFoundError(
             f"annotation file '{file}' does not exist: set data_root and ann_files")
+    text = read_text(file, 'annotation file')
+    coco = COCO()
     try:
+        coco.dataset = json.loads(text)
+        if not isinstance(coco.dataset, dict):
+            raise TypeError('it is no object')
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
-            coco = COCO(str(file))
-    except (ValueError, AssertionError, KeyError, TypeError) as error:
+            coco.createIndex()
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
             f"annotation file '{file}' is truncated or no COCO JSON: {error!r}"
         ) from error
     for key in ('images', 'annotations', 'categories'):
         if key not in coco.dataset:
             raise ValueError(f"annotation file '{file}' has no '{key}'")
+    names = list(map(normal_name, classes))
     numbers = {}
     for category_id, category in coco.cats.items():
         name = category.get('name')
-        if name not in classes:
-            raise ValueError(
-                f"annotation file '{file}': category {category_id} ({name!r}) is no "
-                f'class of the dataset; its classes are {list(classes)}')
-        numbers[category_id] = classes.index(name) + 1
+        if isinstance(name, str) and normal_name(name) in names:
+            numbers[category_id] = names.index(normal_name(name)) + 1
     for annotation_id, annotation in coco.anns.items():
-        if annotation['category_id'] not in numbers:
+        category_id = annotation['category_id']
+        if category_id not in coco.cats:
             raise ValueError(
                 f"annotation file '{file}': annotation {annotation_id} has category_id "
-                f"{annotation['category_id']}, which is not among the file's "
-                'categories')
+                f"{category_id}, which is not among the file's categories")
+        if category_id not in numbers:  # of others none is asked: nothing has them
+            raise ValueError(
+                f"annotation file '{file}': category {category_id} "
+                f"({coco.cats[category_id].get('name')!r}) is no class of the dataset; "
+                f'its classes are {list(classes)}')
     return coco, numbers
+
+
+def object_area(coco: COCO, annotation: dict) -> float:
+    """Pixels of an object: ``area`` or, where that is no number, its segmentation's.
+
+    Raises:
+        ValueError: there is no area, and the segmentation is malformed.
+    """
+    area = annotation.get('area')
+    if type(area) in (int, float) and math.isfinite(area):
+        return area
+    segmentation = annotation.get('segmentation')
+    if segmentation in ([], None):
+        return 0
+    image = coco.imgs[annotation['image_id']]
+    try:
+        return int(coco_mask.area(
+            object_rle(segmentation, (image['height'], image['width']))))
+    except Exception as error:  # pycocotools raises a bare one
+        raise ValueError(
+            f"annotation {annotation['id']} has no area but {area!r}, and a malformed "
+            f'segmentation: {error}') from error
+
+
+def _over_border(segmentation: object, size: tuple[int, int]) -> bool:
+    """Whether a polygon has points more than a pixel beyond the last one.
+
+    Annotators' outlines may lie on the rim. What is malformed is told when it is
+    painted.
+    """
+    if not isinstance(segmentation, list):
+        return False
+    try:
+        return any(
+            min(polygon) < -1 or max(polygon[::2]) > size[1] + 1
+            or max(polygon[1::2]) > size[0] + 1 for polygon in segmentation)
+    except (TypeError, ValueError):
+        return False
 
 
 class CocoAnnotations:
     """Object annotations by image id, from COCO JSON files.
 
     An image's annotations are kept as JSON text until they are asked for: worker
-    processes then share the memory of a whole COCO.
+    processes then share the memory of a whole COCO. Objects without a segmentation, as
+    of boxes alone, are left out; polygons may reach over the border, where they are
+    clipped when they are painted. Both are counted in a warning for each file.
 
     Args:
         files: COCO JSON files.
@@ -77,33 +136,47 @@ class CocoAnnotations:
         if not files:
             raise ValueError(
                 'masks are asked for, but ann_files is empty: name COCO JSON files, '
-                'or set with_masks=False')
+                "or set masks='none'")
         self._texts: dict[int, bytes] = {}
         for file in files:
             coco, numbers = read_coco(file, classes)
+            faults: Counter[str] = Counter()
             for image_id in image_ids & coco.imgs.keys():
                 try:
-                    content = self._content(coco, numbers, image_id)
+                    content = self._content(coco, numbers, image_id, faults)
                 except KeyError as error:
                     raise ValueError(
                         f"annotation file '{file}': image {image_id} or one of its "
                         f'annotations has no {error}') from error
+                except ValueError as error:
+                    raise ValueError(f"annotation file '{file}': {error}") from error
                 self._texts[image_id] = json.dumps(
                     dict(file=str(file), **content)).encode()
+            for fault, count in faults.items():
+                print_log(
+                    f"annotation file '{file}': {count} objects {fault}", 'current',
+                    logging.WARNING)
 
     @staticmethod
-    def _content(coco: COCO, numbers: dict[int, int], image_id: int) -> dict:
+    def _content(coco: COCO, numbers: dict[int, int], image_id: int,
+                 faults: Counter[str]) -> dict:
         image = coco.imgs[image_id]
-        return dict(
-            size=(image['height'], image['width']),
-            objects=[
-                dict(
-                    id=annotation['id'],
-                    class_id=numbers[annotation['category_id']],
-                    area=annotation['area'],
-                    crowd=bool(annotation.get('iscrowd', 0)),
-                    segmentation=annotation['segmentation'])
-                for annotation in coco.imgToAnns[image_id]])
+        size = image['height'], image['width']
+        objects = []
+        for annotation in coco.imgToAnns[image_id]:
+            segmentation = annotation['segmentation']
+            if segmentation in ([], None):
+                faults['have no segmentation and are left out'] += 1
+                continue
+            if _over_border(segmentation, size):
+                faults['reach over the border of their image and are clipped'] += 1
+            objects.append(dict(
+                id=annotation['id'],
+                class_id=numbers[annotation['category_id']],
+                area=object_area(coco, annotation),
+                crowd=bool(annotation.get('iscrowd', 0)),
+                segmentation=segmentation))
+        return dict(size=size, objects=objects)
 
     def __contains__(self, image_id: int) -> bool:
         return image_id in self._texts

@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from mmwsfs.utils.file_names import normal_name
 from mmwsfs.utils.files import write_whole
+from mmwsfs.utils.text_file import read_text
 
 from .episode import Episode
 
@@ -53,8 +55,9 @@ def read_episodes(path: Path, expected: dict,
     """
     if not path.is_file():
         raise FileNotFoundError(f"episode file '{path}' does not exist")
+    text = read_text(path, 'episode file')
     try:
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = json.loads(text)
     except ValueError as error:
         raise ValueError(
             f"episode file '{path}' is truncated or no JSON: {error}") from error
@@ -99,14 +102,15 @@ def _parse(item: object, where: str, expected: dict,
         raise ValueError(
             f"{where} is malformed: it must have 'query', an image; 'classes', a list "
             "of numbers or names; and 'supports', a list of images for every class")
-    numbers = {name: int(number) for number, name in expected['classes'].items()}
-    unknown = [c for c in item['classes']
-               if c not in numbers and c not in numbers.values()]
+    numbers = {
+        normal_name(name): int(number) for number, name in expected['classes'].items()}
+    named = [c if isinstance(c, int) else normal_name(c) for c in item['classes']]
+    unknown = [c for c in named if c not in numbers and c not in numbers.values()]
     if unknown:
         raise ValueError(
             f'{where} has classes {unknown}, which this split does not hold: it has '
             f"{expected['classes']}")
-    classes = tuple(numbers.get(c, c) for c in item['classes'])
+    classes = tuple(numbers.get(c, c) for c in named)
     shots = [len(names) for names in item['supports']]
     if len(classes) != expected['way'] or shots != [expected['shot']] * len(classes):
         raise ValueError(
@@ -116,9 +120,10 @@ def _parse(item: object, where: str, expected: dict,
     if len(set(classes)) != len(classes):
         raise ValueError(f"{where} has a class twice: {item['classes']}")
     try:
-        query = image_name(item['query'])
+        query = image_name(normal_name(item['query']))
         supports = tuple(
-            tuple(image_name(name) for name in names) for names in item['supports'])
+            tuple(image_name(normal_name(name)) for name in names)
+            for names in item['supports'])
     except ValueError as error:
         raise ValueError(f'{where}: {error}') from error
     for names in supports:

@@ -8,7 +8,8 @@ from mmengine.logging import print_log
 
 from mmwsfs.registry import DATASETS
 
-from .few_shot_dataset import FewShotDataset, folder_content
+from .few_shot_dataset import FewShotDataset
+from .folders import folder_content
 from .tag_file import read_tags
 
 
@@ -33,8 +34,9 @@ class FewShotFolderDataset(FewShotDataset):
     '.png'.
 
     Args:
-        novel (str | Sequence[str]): the novel classes: names, or text files (``*.txt``,
-            relative to ``data_root``) of a name a line. Empty to train on all classes.
+        novel (str | int | Sequence[str | int]): the novel classes: names (of folders
+            named by numbers, also numbers), or text files (``*.txt``, relative to
+            ``data_root``) of a name a line. Empty to train on all classes.
         tags (str, optional): tag file relative to ``data_root``, see
             :func:`~mmwsfs.datasets.tag_file.read_tags`. Defaults to None, folders.
         data_prefix (dict): ``img_path``, the folder of the class folders or that the
@@ -42,25 +44,36 @@ class FewShotFolderDataset(FewShotDataset):
             masks, under ``data_root``. Defaults to 'images' and 'masks'.
         img_suffixes (Sequence[str]): of the images in class folders, in upper or lower
             case. Defaults to .jpg, .jpeg, .png, .bmp and .webp.
+        mask_threshold (int, optional): of masks of class folders, 1..255: brightness
+            from which on pixels are the object. Defaults to None; see
+            :class:`~mmwsfs.datasets.transforms.LoadObjectMask`.
         **kwargs: as for :class:`FewShotDataset`.
 
     Raises:
         ValueError: a class folder without images; a novel class that no image shows,
             none to test on or none left to train on; a class that ``metainfo`` does not
-            name; two images of one mask file; as :func:`read_tags`.
+            name; two images of one mask file; a threshold for label maps; as
+            :func:`read_tags`.
         FileNotFoundError: a folder or file is missing.
     """
 
     def __init__(self,
                  *,
-                 novel: str | Sequence[str],
+                 novel: str | int | Sequence[str | int],
                  tags: str | None = None,
                  data_prefix: dict = dict(),
                  img_suffixes: Sequence[str] = (
                      '.jpg', '.jpeg', '.png', '.bmp', '.webp'),
+                 mask_threshold: int | None = None,
                  **kwargs) -> None:
-        self.novel = [novel] if isinstance(novel, str) else list(novel)
+        if tags is not None and mask_threshold is not None:
+            raise ValueError(
+                f'mask_threshold={mask_threshold} is of masks that show the class of '
+                'their folder, but the masks beside tags are label maps: leave it out')
+        self.novel = [
+            str(name) for name in ([novel] if isinstance(novel, (str, int)) else novel)]
         self.tags = tags
+        self.mask_threshold = mask_threshold
         self.img_suffixes = tuple(map(str.lower, img_suffixes))
         super().__init__(
             data_prefix=dict(
@@ -81,7 +94,7 @@ class FewShotFolderDataset(FewShotDataset):
         self._shown = {name for names in self._classes_of.values() for name in names}
         self._metainfo['classes'] = self._class_names()
         self._novel_names = self._read_novel()
-        if self.with_masks:
+        if self.masked.any:
             self._check_mask_files()
         return super().load_data_list()
 
@@ -115,7 +128,7 @@ class FewShotFolderDataset(FewShotDataset):
         return classes_of
 
     def _class_names(self) -> tuple[str, ...]:
-        classes = tuple(self._metainfo.get('classes', sorted(self._shown)))
+        classes = tuple(map(str, self._metainfo.get('classes', sorted(self._shown))))
         unnamed = sorted(self._shown.difference(classes))
         if unnamed:
             raise ValueError(
@@ -179,6 +192,14 @@ class FewShotFolderDataset(FewShotDataset):
                 'of training', 'current')
         return [(name, numbers[label]) for name, classes in kept.items()
                 for label in classes if label in numbers]
+
+    @property
+    def mask_loader(self) -> dict:
+        """Of class folders masks of one class, beside tags label maps."""
+        if self.tags is not None:
+            return super().mask_loader
+        return dict(type='LoadObjectMask') if self.mask_threshold is None else dict(
+            type='LoadObjectMask', threshold=self.mask_threshold)
 
     def image_name(self, path: str) -> str:
         """The file's path below the image folder."""

@@ -1,4 +1,4 @@
-"""Which images of a partly labelled data set carry masks."""
+"""Which images of a data set carry masks."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from mmengine.logging import print_log
+
+from .entry_list import EntryList
 
 
 def choose_masked(images_of: Mapping[int, Sequence[str]], ratio: float,
@@ -25,16 +28,7 @@ def choose_masked(images_of: Mapping[int, Sequence[str]], ratio: float,
 
     Returns:
         list: the chosen names, in the order.
-
-    Raises:
-        ValueError: the ratio or the seed is out of its range.
     """
-    if not 0 < ratio <= 1:
-        raise ValueError(
-            f'mask_ratio={ratio} is not above 0 and up to 1: 0.1 are masks for a tenth '
-            'of the images; with_masks=False for none')
-    if not 0 <= seed < 2**32:
-        raise ValueError(f'mask_seed={seed} is not in 0..2^32 - 1')
     rng = np.random.RandomState(seed)  # NumPy will not change what it gives
     queues = [rng.permutation(sorted(set(images_of[number]))).tolist()
               for number in sorted(images_of)]
@@ -72,7 +66,7 @@ def read_masked(path: Path, names: Collection[str],
     """
     if not path.is_file():
         raise FileNotFoundError(
-            f"list of images with masks '{path}' does not exist: set mask_list")
+            f"list of images with masks '{path}' does not exist: set masks")
     try:
         lines = [line.strip() for line in path.read_text('utf-8-sig').splitlines()]
     except UnicodeDecodeError as error:
@@ -94,5 +88,95 @@ def read_masked(path: Path, names: Collection[str],
     if not masked:
         raise ValueError(
             f"list of images with masks '{path}' names none: name some, or set "
-            'with_masks=False')
+            "masks='none'")
     return masked
+
+
+def refuse_old_arguments(arguments: Mapping[str, object]) -> None:
+    """Say what to write now where a config has the arguments before ``masks``.
+
+    Raises:
+        ValueError: one of ``with_masks``, ``mask_ratio`` and ``mask_list`` is given.
+    """
+    old = {name: arguments[name] for name in ('with_masks', 'mask_ratio', 'mask_list')
+           if name in arguments}
+    if old:
+        masks = 'none' if old.pop('with_masks', True) is False else next(
+            (value for value in old.values() if value is not None), 'all')
+        raise ValueError(
+            'with_masks, mask_ratio and mask_list have become one argument: write '
+            f'masks={masks!r} instead')
+
+
+class MaskChoice:
+    """Which images of a dataset carry masks; ``name in choice`` says it of one.
+
+    Args:
+        masks: 'all', 'none', the share of the images above 0 and up to 1 (see
+            :func:`choose_masked`), or a list of their names, ``NAME.txt``.
+        seed: of the choice of a share.
+
+    Attributes:
+        names: of the images that carry masks, None: all.
+
+    Raises:
+        ValueError: ``masks`` is none of these, or the seed not in 0..2^32 - 1.
+    """
+
+    def __init__(self, masks: str | float, seed: int) -> None:
+        is_number = isinstance(masks, (int, float)) and not isinstance(masks, bool)
+        if not (0 < masks <= 1 if is_number else isinstance(masks, str) and (
+                masks in ('all', 'none') or masks.endswith('.txt'))):
+            raise ValueError(
+                f"masks={masks!r} must be 'all', 'none', the share of the images that "
+                'carry masks, above 0 and up to 1 (0.1 is a tenth), or a list of their '
+                "names below data_root, 'NAME.txt'")
+        if type(seed) is not int or not 0 <= seed < 2**32:
+            raise ValueError(f'mask_seed={seed!r} is not in 0..2^32 - 1')
+        self.masks = masks
+        self.seed = seed
+        self.share = masks if is_number else None
+        self.names: set[str] | None = None if masks == 'all' else set()
+
+    @property
+    def any(self) -> bool:
+        """Whether there are masks at all."""
+        return self.masks != 'none'
+
+    @property
+    def partial(self) -> bool:
+        """Whether some images carry masks and others do not."""
+        return self.masks not in ('all', 'none')
+
+    def __contains__(self, name: str) -> bool:
+        return self.names is None or name in self.names
+
+    def begin(self, root: Path, lists: EntryList,
+              image_name: Callable[[str], str]) -> None:
+        """Read the list, if there is one; of a share no image is chosen yet.
+
+        Args:
+            root: what the list's path is relative to.
+            lists: the images that it may name.
+            image_name: image file -> the dataset's name for it.
+
+        Raises:
+            FileNotFoundError, ValueError: as :func:`read_masked`.
+        """
+        if self.partial:
+            self.names = set() if self.share is not None else read_masked(
+                root / self.masks, lists.labels_of, image_name)
+
+    def settle(self, lists: EntryList) -> None:
+        """Choose the share among the images that are there, of a list keep those that
+        are there; log how many."""
+        if not self.partial:
+            return
+        if self.share is not None:
+            self.names = set(choose_masked(lists.images_of, self.share, self.seed))
+        self.names &= lists.labels_of.keys()
+        bare = [lists.class_name(number) for number, names in lists.images_of.items()
+                if self.names.isdisjoint(names)]
+        print_log(
+            f'{lists}: {len(self.names)} of {len(lists.labels_of)} images carry masks; '
+            f"none of {', '.join(bare) or 'no class'}", 'current')

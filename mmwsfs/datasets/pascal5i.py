@@ -7,7 +7,8 @@ from mmseg.utils import get_classes, get_palette
 
 from mmwsfs.registry import DATASETS
 
-from .few_shot_dataset import FewShotDataset, folder_content
+from .few_shot_dataset import FewShotDataset
+from .folders import folder_content
 from .split_lists import FOLDS, read_split_list, split_classes
 
 

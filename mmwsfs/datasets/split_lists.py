@@ -7,6 +7,9 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from mmwsfs.utils.file_names import normal_name
+from mmwsfs.utils.text_file import decode_text, read_text
+
 FOLDS = 4
 _IMAGE_ID = re.compile(r'(\d+)(\.\w+)?$')
 _LINE = re.compile(r'^(?P<name>\S+)__(?P<number>\d{1,3})$')
@@ -65,7 +68,7 @@ def parse_split_list(lines: Sequence[str], path: Path,
             raise ValueError(
                 f"{path}:{number}: '{line}' names class {int(match['number'])}, but "
                 f'this fold holds classes {allowed.start}..{allowed.stop - 1}')
-        entries.append((match['name'], int(match['number'])))
+        entries.append((normal_name(match['name']), int(match['number'])))
     if not entries:
         raise ValueError(f"split list '{path}' is empty")
     return entries
@@ -76,13 +79,14 @@ def read_split_list(path: Path, num_classes: int) -> list[tuple[str, int]]:
 
     Raises:
         FileNotFoundError: there is no such list.
-        ValueError: as :func:`parse_split_list`.
+        ValueError: it is no text; as :func:`parse_split_list`.
     """
     if not path.is_file():
         raise FileNotFoundError(
             f"split list '{path}' does not exist: get the published lists or make "
             'your own with tools/dataset_converters/pascal5i.py')
-    return parse_split_list(path.read_text().splitlines(), path, num_classes)
+    return parse_split_list(
+        read_text(path, 'split list').splitlines(), path, num_classes)
 
 
 def coco_image_name(file: str) -> str:
@@ -118,8 +122,8 @@ def parse_class_images(content: bytes, path: Path,
             without an id.
     """
     try:
-        images = {int(index) + 1: names
-                  for index, names in json.loads(gzip.decompress(content)).items()}
+        text = decode_text(gzip.decompress(content), path, 'split list')
+        images = {int(index) + 1: names for index, names in json.loads(text).items()}
     except (OSError, EOFError, zlib.error, ValueError, AttributeError) as error:
         raise ValueError(
             f"split list '{path}' is damaged or no gzipped JSON of class index -> "

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable
 from pathlib import Path
+
+from mmwsfs.utils.file_names import normal_name
+from mmwsfs.utils.text_file import read_text
 
 SEPARATOR = ';'
 
@@ -21,14 +25,15 @@ def read_tags(path: Path) -> dict[str, tuple[str, ...]]:
         desk/7.jpg,mug
 
     Further columns are left alone. A ``.json`` file is an object of image -> list of
-    labels. Both are UTF-8.
+    labels. Both are texts as :func:`~mmwsfs.utils.text_file.read_text` takes them.
 
     Args:
         path: the file.
 
     Returns:
         dict: image file as it is written, with ``/`` -> its labels without
-        repetitions, in the order of the file.
+        repetitions, in the order of the file; both as
+        :func:`~mmwsfs.utils.file_names.normal_name` has them.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -42,12 +47,13 @@ def read_tags(path: Path) -> dict[str, tuple[str, ...]]:
     rows = _read_csv(path) if path.suffix.lower() == '.csv' else _read_json(path)
     tags: dict[str, tuple[str, ...]] = {}
     for where, image, labels in rows:
-        unique = tuple(dict.fromkeys(filter(None, map(str.strip, labels))))
+        unique = tuple(dict.fromkeys(
+            filter(None, (normal_name(label.strip()) for label in labels))))
         if not image or not unique:
             raise ValueError(
                 f"{where}: image '{image}' with labels {list(unique)}: give both, or "
                 'take it out')
-        name = Path(image).as_posix()
+        name = normal_name(Path(image).as_posix())
         if name in tags:
             raise ValueError(
                 f"{where}: image '{name}' is there twice: name all its labels at once")
@@ -59,14 +65,13 @@ def read_tags(path: Path) -> dict[str, tuple[str, ...]]:
 
 def _read_csv(path: Path) -> Iterable[tuple[str, str, list[str]]]:
     """(where, image, labels) of every row."""
+    text = read_text(path, 'tag file')
     try:
-        with path.open(encoding='utf-8-sig', newline='') as file:  # spreadsheets' BOM
-            reader = csv.DictReader(file, strict=True)
-            columns = list(reader.fieldnames or [])
-            rows = [(reader.line_num, row) for row in reader]
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"tag file '{path}' is damaged or no UTF-8 CSV: {error}") from error
+        reader = csv.DictReader(io.StringIO(text, newline=''), strict=True)
+        columns = list(reader.fieldnames or [])
+        rows = [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"tag file '{path}' is damaged or no CSV: {error}") from error
     for column in ('image', 'labels'):
         if column not in columns:
             raise ValueError(
@@ -83,9 +88,10 @@ def _read_csv(path: Path) -> Iterable[tuple[str, str, list[str]]]:
 
 def _read_json(path: Path) -> Iterable[tuple[str, str, list[str]]]:
     """(where, image, labels) of every image."""
+    text = read_text(path, 'tag file')
     try:
         # As pairs: a dict would hide an image that is there twice.
-        pairs = json.loads(path.read_text('utf-8'), object_pairs_hook=tuple)
+        pairs = json.loads(text, object_pairs_hook=tuple)
     except ValueError as error:
         raise ValueError(f"tag file '{path}' is truncated or no JSON: {error}") from (
             error)

@@ -70,7 +70,7 @@ def read_checkpoint(path: Path,
                 with safe_globals([_stand_in(name) for name in foreign]):
                     return torch.load(path, map_location='cpu', weights_only=True)
     except Exception as error:
-        refused = re.findall(r'GLOBAL (\S+) was not an allowed global', str(error))
+        refused = re.findall(r'GLOBAL (\S+\.\S+) ', str(error))[:1]
     if not refused:
         raise ValueError(
             f"checkpoint '{path}' is truncated, or is no PyTorch checkpoint of plain "

@@ -40,17 +40,12 @@ def write_whole(path: Path, text: str) -> None:
 
     Args:
         path: the file.
-        text: its content, written as UTF-8. File names in it that are none, which
-            Python holds as surrogates, are written as the bytes they are on disk: who
-            reads with ``errors='surrogateescape'`` has the names again. Surrogates
-            that stand for no byte are spelled out, as in '\\ud83d'.
+        text: its content, written as UTF-8. Bytes of file names that are no UTF-8,
+            which Python holds as surrogates, are spelled out, as in ``caf\\udce9.jpg``:
+            every program reads the file, and JSON gives the very name again.
     """
-    try:
-        data = text.encode(errors='surrogateescape')
-    except UnicodeEncodeError:
-        data = text.encode(errors='backslashreplace')
     with whole_file(path) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_bytes(text.encode(errors='backslashreplace'))
 
 
 def file_sha256(path: str | Path) -> str:

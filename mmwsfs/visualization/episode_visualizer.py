@@ -1,16 +1,17 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 
 import cv2
 import mmcv
 import numpy as np
-from mmengine import fileio
 from mmengine.visualization import Visualizer
 from PIL import Image, ImageDraw, ImageFont
 
 from mmwsfs.registry import VISUALIZERS
 from mmwsfs.structures import VOID, FewShotDataSample
+from mmwsfs.utils.image_file import read_image
 
 # One colour a way, RGB; void is grey.
 WAY_COLOURS = np.array(
@@ -20,8 +21,19 @@ _TITLE_HEIGHT = 18
 
 
 def read_rgb(path: str) -> np.ndarray:
-    """An image file as (H, W, 3) uint8, RGB."""
-    return mmcv.imfrombytes(fileio.get(path), channel_order='rgb')
+    """An image file as (H, W, 3) uint8, RGB: as the model sees it.
+
+    What Pillow cannot read, OpenCV may: it is the decoder of some configs.
+
+    Raises:
+        ValueError: neither can.
+    """
+    try:
+        return read_image(path)[..., ::-1]
+    except Exception as error:
+        with contextlib.suppress(cv2.error):  # its assertions
+            return mmcv.imread(path, channel_order='rgb', backend='cv2')
+        raise ValueError(f"image '{path}' cannot be read: {error}") from error
 
 
 def overlay(image: np.ndarray, label_map: np.ndarray | None) -> np.ndarray:

@@ -375,6 +375,54 @@ def test_what_was_predicted_before_an_error_is_kept(
     assert [entry['image'] for entry in content['predictions']] == [str(images[5])]
 
 
+@pytest.mark.parametrize('batch_size', [1, 2, 4])
+def test_damaged_queries_can_be_left_out(
+        ready: FewShotInferencer, images: list[Path], tmp_path: Path,
+        batch_size: int) -> None:
+    """Who asks for it gets each error, and the predictions of all other queries."""
+    expected = ready(images[5:8])
+    bad = [tmp_path / f'{number}.jpg' for number in range(3)]
+    for path in bad[:2]:
+        path.write_text('no image')
+    errors: list[tuple[object, Exception]] = []
+    queries = [bad[0], images[5], images[6], images[7], bad[1], bad[2]]
+    results = list(ready.predict(
+        queries, batch_size, on_error=lambda *failure: errors.append(failure)))
+    assert [r['image'] for r in results] == [r['image'] for r in expected]
+    for result, other in zip(results, expected):
+        assert result['presence'] == pytest.approx(other['presence'], abs=1e-6)
+    assert [query for query, _ in errors] == bad
+    assert [type(error) for _, error in errors] == [
+        ValueError, ValueError, FileNotFoundError]
+
+
+def test_pil_images(build, images: list[Path]) -> None:
+    """As supports, masks and queries, alone or in lists, as the files they are of."""
+    mask = np.zeros(Image.open(images[0]).size[::-1], np.uint8)
+    mask[5:20, 5:30] = 255
+    pictures = [Image.open(path) for path in images[:6]]
+    inferencer = build()
+    inferencer.set_supports(
+        {'cat': images[0], 'dog': images[1:3]}, {'cat': mask})
+    expected = inferencer(images[5])
+    inferencer.set_supports(
+        {'cat': pictures[0], 'dog': pictures[1:3]}, {'cat': Image.fromarray(mask)})
+    found = inferencer(pictures[5])
+    assert found[0]['presence'] == expected[0]['presence']
+    assert found[0]['image'] is None
+
+
+def test_bytes_are_refused(ready: FewShotInferencer, images: list[Path]) -> None:
+    """As a whole, by one sentence: not byte by byte."""
+    content = images[0].read_bytes()
+    with pytest.raises(ValueError, match='a query image must be a file, an array or a'):
+        ready(content)
+    with pytest.raises(ValueError, match='a support image must be a file, an array or'):
+        ready.set_supports({'cat': content})
+    with pytest.raises(ValueError, match=r"jpg' must be a file, an array or a PIL ima"):
+        ready.set_supports({'cat': images[0]}, {'cat': content})
+
+
 # ------------------------------------------------------------- registry
 def test_registry(tiny_config: Config, tiny_checkpoint: Path) -> None:
     """Found by name from mmwsfs's registry, and from MMEngine's by default scope."""

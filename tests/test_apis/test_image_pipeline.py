@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from mmwsfs.apis.image_pipeline import ImagePipeline
+from mmwsfs.datasets import LoadObjectMask
 
 SIZE = (45, 60)
 
@@ -132,16 +133,102 @@ def test_void_beside_the_object_is_no_object(build, image: Path) -> None:
 
 
 @pytest.mark.parametrize(('mask', 'message'), [
-    (np.zeros(SIZE, bool), r"image\.jpg.*one label.*none.*mark the pixels"),
-    (np.arange(45 * 60).reshape(SIZE) % 3, r"one label .* but has \[1, 2\]"),
+    (np.zeros(SIZE, bool), r"image\.jpg' marks nothing: mark the pixels"),
+    (np.arange(45 * 60).reshape(SIZE) % 3, r"image\.jpg.*one value .* has 2, 1\.\.2:"),
     (np.ones((60, 45), bool), r'is \(60, 45\), but its image \(45, 60\)'),
-    (np.ones((*SIZE, 3), np.uint8), r'one channel.*\(45, 60, 3\) uint8'),
+    (np.arange(45 * 60 * 3).reshape(*SIZE, 3) % 2, r'one channel.*\(45, 60, 3\) int'),
+    (np.ones((*SIZE, 4), np.uint8), r'one channel.*\(45, 60, 4\) uint8.*transparency'),
     (np.ones(SIZE), 'one channel.*float64'),
 ])
 def test_bad_mask_arrays(build, image: Path, mask: np.ndarray, message: str) -> None:
     """One error that names the image and what is wrong with its mask."""
     with pytest.raises(ValueError, match=message):
         build('support')(image, mask)
+
+
+# Two halves, white and grey.
+SOFT = np.where(region(), np.where(np.arange(60) < 35, 255, 128), 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize('threshold', [None, 1, 200])
+@pytest.mark.parametrize('form', [
+    'L', 'P', '1', 'RGB', 'RGBA', 'LA', 'soft', 'soft RGB', 'many', 'uint16', 'empty',
+    'coloured', 'transparent', 'edge'])
+def test_the_judgement_of_training(
+        make_pipeline, image: Path, tmp_path: Path, form: str, threshold: int | None,
+) -> None:
+    """As a file, an array or a PIL image a mask is what LoadObjectMask takes it for."""
+    white, edge = np.uint8(region() * 255), np.uint8(region() * 255)
+    edge[10, 20:25] = 90
+    picture = {
+        'soft': lambda: Image.fromarray(SOFT),
+        'soft RGB': lambda: Image.fromarray(SOFT).convert('RGB'),
+        'many': lambda: Image.fromarray(np.uint8(np.arange(45 * 60).reshape(SIZE) % 9)),
+        'uint16': lambda: Image.fromarray(np.uint16(region() * 65535)),
+        'empty': lambda: Image.fromarray(white * 0),
+        'coloured': lambda: Image.fromarray(np.dstack([white, white, white * 0])),
+        'transparent': lambda: Image.fromarray(np.dstack([white] * 4)),
+        'edge': lambda: Image.fromarray(edge),
+    }.get(form, lambda: Image.fromarray(white).convert(form))()
+    path = tmp_path / 'mask.png'
+    picture.save(path)
+    loader = dict(type='LoadObjectMask', threshold=threshold)
+    pipeline = make_pipeline(False, True)
+    pipeline[0]['support'] = [
+        loader if step['type'] == 'LoadLabelMap' else step
+        for step in pipeline[0]['support']]
+    support = ImagePipeline(pipeline, 'support')
+    given = [path, picture] + [np.asarray(picture)] * (form != 'uint16')
+    try:
+        expected = LoadObjectMask(threshold)(dict(
+            seg_map_path=str(path), seg_fields=[], classes=['ant'], object_class=1))
+    except ValueError as error:
+        reason = str(error).split("'ant' ")[1]
+        for mask in given:
+            with pytest.raises(ValueError) as refused:
+                support(image, mask)
+            assert str(refused.value).endswith(f"image.jpg' {reason}")
+    else:
+        expected = support(image, expected['gt_seg_map'] == 1).mask
+        for mask in given:
+            assert torch.equal(support(image, mask).mask, expected)
+
+
+def test_16_bits(make_pipeline, image: Path) -> None:
+    """Images: scaled in files and in memory. Masks: refused, by what they are."""
+    query = ImagePipeline(make_pipeline(), 'query')
+    grey = np.linspace(0, 65535, 45 * 60).astype(np.uint16).reshape(SIZE)
+    Image.fromarray(grey).save(image.with_suffix('.png'))
+    for given in (image.with_suffix('.png'), Image.fromarray(grey)):
+        found = query(given).original
+        assert np.array_equal(found, np.dstack([np.uint8((grey / 257).round())] * 3))
+
+
+def test_pil_image_equals_file(build, image: Path) -> None:
+    """Turned and brought to BGR as a file is."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    with Image.open(image) as picture:
+        picture.save(image, quality=90, exif=exif)
+    with Image.open(image) as picture:
+        found = build('query')(picture)
+    expected = build('query')(image)
+    assert found.path is None and found.original.shape == (60, 45, 3)
+    assert np.array_equal(found.original, expected.original)
+    assert torch.equal(found.pixels, expected.pixels)
+
+
+@pytest.mark.parametrize('given', [b'bytes', 3, None, torch.zeros(3, 4, 4)])
+def test_what_is_no_image(build, image: Path, given: object) -> None:
+    """One sentence, of an image as of a mask."""
+    name = type(given).__name__
+    with pytest.raises(ValueError, match=(
+            f'a query image must be a file, an array or a PIL image, but is {name}')):
+        build('query')(given)
+    if given is not None:
+        with pytest.raises(ValueError, match=(
+                f"image.jpg' must be a file, an array or a PIL image, but is {name}")):
+            build('support')(image, given)
 
 
 def test_bad_mask_files(build, image: Path, tmp_path: Path) -> None:

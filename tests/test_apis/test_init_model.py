@@ -1,6 +1,8 @@
 """init_model: a config's model with a checkpoint's weights, ready to predict."""
 from __future__ import annotations
 
+import argparse
+import traceback
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,18 @@ def test_other_objects_are_refused(
     with pytest.raises(ValueError, match=r'tiny\.pth.*pathlib'):
         init_model(tiny_config, tiny_checkpoint)
     assert not target.exists()
+
+
+def test_a_foreign_checkpoint_is_told_in_one_sentence(
+        tiny_config: Config, tiny_checkpoint: Path) -> None:
+    """None of torch's paragraphs, and no advice to read it all the same."""
+    torch.save(
+        dict(torch.load(tiny_checkpoint), args=argparse.Namespace()), tiny_checkpoint)
+    with pytest.raises(ValueError, match=r'argparse\.Namespace') as caught:
+        init_model(tiny_config, tiny_checkpoint)
+    printed = ''.join(traceback.format_exception(caught.value))
+    assert 'weights_only' not in str(caught.value) and '\n' not in str(caught.value)
+    assert 'trust' not in printed and '\x1b' not in printed
 
 
 def change(path: Path, how: str) -> None:

@@ -20,10 +20,11 @@ def tiny_coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny_coco_dataset(tiny_coco: Path) -> Callable[..., Coco20iDataset]:
-    """Makes a ``Coco20iDataset`` on ``tiny_coco``: fold 0, val, if not told other."""
+    """Makes a ``Coco20iDataset`` on ``tiny_coco``: fold 0, val, without transforms, if
+    not told other."""
     def build(root: Path = tiny_coco, **kwargs) -> Coco20iDataset:
         settings = dict(
-            data_root=str(root), lists='splits/tiny', fold=0, split='val',
+            data_root=str(root), lists='splits/tiny', fold=0, split='val', pipeline=[],
             ann_files=['coco/annotations/instances_train2014.json',
                        'coco/annotations/instances_val2014.json'],
             metainfo=dict(classes=CLASSES), num_episodes=12)

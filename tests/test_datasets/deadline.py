@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def deadline(seconds: int = 20) -> Iterator[None]:
+def deadline(seconds: int = 600) -> Iterator[None]:
     """Fail instead of hanging."""
     def stop(*args) -> None:
         raise TimeoutError(f'still running after {seconds} s')

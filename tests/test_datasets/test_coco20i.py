@@ -17,7 +17,7 @@ from deadline import deadline
 from mmengine.config import Config
 from PIL import Image
 
-from mmwsfs.datasets import Coco20iDataset, EpisodeKey, coco20i, few_shot_dataset
+from mmwsfs.datasets import Coco20iDataset, EpisodeKey, coco20i, entry_list
 from mmwsfs.registry import DATASETS
 
 REPO = Path(__file__).parents[2]
@@ -50,7 +50,7 @@ def test_split_classes(fold: int, tiny_coco_dataset: Build) -> None:
     """Fold i tests on class i+1 and i+5 of 8, and trains on the others."""
     novel = [fold + 1, fold + 5]
     val = tiny_coco_dataset(fold=fold)
-    trn = tiny_coco_dataset(fold=fold, split='trn', with_masks=False)
+    trn = tiny_coco_dataset(fold=fold, split='trn', masks='none')
     assert val.class_ids == val.metainfo['class_ids'] == novel
     assert trn.class_ids == [n for n in range(1, 9) if n not in novel]
     assert {e['class_id'] for e in val.data_list} == set(novel)
@@ -170,14 +170,14 @@ def test_image_without_annotations(own: Path, tiny_coco_dataset: Build) -> None:
         tiny_coco_dataset(own)
     for part in ('needs annotations of image id', str(int(query)), VAL):
         assert part in str(error.value)
-    tiny_coco_dataset(own, with_masks=False)
+    tiny_coco_dataset(own, masks='none')
 
 
 # ------------------------------------------------------------- bad annotation files
 @pytest.mark.parametrize(('ann_files', 'kind', 'message'), [
-    ([], ValueError, 'ann_files is empty: name COCO JSON files, or set with_masks'),
+    ([], ValueError, 'ann_files is empty: name COCO JSON files, or set masks='),
     (['coco/annotations/none.json'], FileNotFoundError, r'none\.json. does not exist'),
-    (['splits/tiny/val/fold0.json.gz'], ValueError, 'is truncated or no COCO JSON'),
+    (['splits/tiny/val/fold0.json.gz'], ValueError, 'json.gz. is no UTF-8 text'),
 ])
 def test_bad_annotation_files(tiny_coco_dataset: Build, ann_files: list[str],
                               kind: type, message: str) -> None:
@@ -264,7 +264,7 @@ def test_image_level_training_opens_no_annotation_file(
         own: Path, tiny_coco_dataset: Build, coco_pipeline: Callable,
         monkeypatch: pytest.MonkeyPatch) -> None:
     """No mask is ever read: the files may be named, but need not be there."""
-    settings = dict(split='trn', with_masks=False, pipeline=coco_pipeline(False))
+    settings = dict(split='trn', masks='none', pipeline=coco_pipeline(False))
     before = tiny_coco_dataset(own, **settings)[3]
     shutil.rmtree(own / 'coco/annotations')
     opened = []
@@ -286,7 +286,7 @@ def test_image_level_training_opens_no_annotation_file(
 def test_presence_of_lists(tiny_coco_dataset: Build, coco_pipeline: Callable) -> None:
     """Without masks an image shows the classes that the lists name it for."""
     dataset = tiny_coco_dataset(
-        way=2, with_masks=False, pipeline=coco_pipeline(False))
+        way=2, masks='none', pipeline=coco_pipeline(False))
     both = 0
     for j in range(12):
         sample = dataset[j]['data_samples']
@@ -314,7 +314,7 @@ def coco_config(monkeypatch: pytest.MonkeyPatch, shared_data: Path
         for split in ('train', 'val', 'test'):
             cfg[f'{split}_dataloader'].dataset.restrict_to_existing = True
         return cfg
-    monkeypatch.setattr(few_shot_dataset, 'print_log', lambda line, logger: None)
+    monkeypatch.setattr(entry_list, 'print_log', lambda line, *args: None)
     return read
 
 
@@ -382,7 +382,7 @@ def test_real_items(fold: int, shared_data: Path, coco_pipeline: Callable,
     """The published lists, as far as there are images; labels by plain JSON."""
     log: list[str] = []
     monkeypatch.setattr(
-        few_shot_dataset, 'print_log', lambda line, logger: log.append(line))
+        entry_list, 'print_log', lambda line, *args: log.append(line))
     dataset = Coco20iDataset(
         data_root=str(shared_data), lists='splits/coco20i', fold=fold, split='val',
         way=2, ann_files=[SUBSET], restrict_to_existing=True, num_episodes=1000,

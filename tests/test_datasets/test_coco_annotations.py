@@ -3,15 +3,17 @@ from __future__ import annotations
 
 import json
 import pickle
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from coco_files import CATEGORY_IDS, CLASSES, rectangle
 
-from mmwsfs.datasets import coco20i
-from mmwsfs.datasets.coco_annotations import CocoAnnotations, read_coco
+from mmwsfs.datasets import coco20i, coco_annotations
+from mmwsfs.datasets.coco_annotations import CocoAnnotations, object_area, read_coco
 
+NAN = float('nan')
 VAL = 'coco/annotations/instances_val2014.json'
 
 
@@ -108,7 +110,7 @@ def test_nothing_is_printed_and_it_can_be_pickled(
 def test_no_file_named() -> None:
     """The error says what to set."""
     with pytest.raises(ValueError, match='ann_files is empty: name COCO JSON files, or '
-                       'set with_masks=False'):
+                       "set masks='none'"):
         CocoAnnotations([], CLASSES, {1})
 
 
@@ -132,12 +134,18 @@ def test_truncated_file(tiny_coco: Path, tmp_path: Path, share: float) -> None:
     '{"images": [], "annotations": [5], "categories": []}',
     '{"images": [], "annotations": [{"id": 1}], "categories": []}',
     '{"images": [{}], "annotations": [], "categories": []}',
-    '{"images": [], "annotations": [{"id": 1, "image_id": 1}], "categories": []}',
-    b'\x89PNG\xff'.decode('latin-1')])
+    '{"images": [], "annotations": [{"id": 1, "image_id": 1}], "categories": []}'])
 def test_other_json(tmp_path: Path, content: str) -> None:
     """JSON of another kind is not read as far as it goes."""
-    (tmp_path / 'other.json').write_text(content, encoding='latin-1')
+    (tmp_path / 'other.json').write_text(content)
     with pytest.raises(ValueError, match=r"other\.json' is truncated or no COCO JSON"):
+        CocoAnnotations([tmp_path / 'other.json'], CLASSES, {210})
+
+
+def test_no_text(tmp_path: Path) -> None:
+    """Nor is anything else."""
+    (tmp_path / 'other.json').write_bytes(b'\x89PNG\xff')
+    with pytest.raises(ValueError, match=r"n file '.*other\.json' is no UTF-8 text"):
         CocoAnnotations([tmp_path / 'other.json'], CLASSES, {210})
 
 
@@ -166,10 +174,115 @@ def test_category_that_is_no_class(
 
 
 @pytest.mark.parametrize(('part', 'key'), [
-    ('images', 'height'), ('images', 'width'), ('annotations', 'area'),
-    ('annotations', 'segmentation')])
+    ('images', 'height'), ('images', 'width'), ('annotations', 'segmentation')])
 def test_missing_fields(
         content: dict, refusal: Callable, part: str, key: str) -> None:
     """The image and the field are named."""
     del content[part][0][key]
     assert f"image 210 or one of its annotations has no '{key}'" in refusal()
+
+
+# ------------------------------------------------------------- values of other tools
+@pytest.fixture
+def objects(content: dict, tmp_path: Path) -> Callable[..., list[dict]]:
+    """The objects of image 210 of the changed content."""
+    def read(encoding: str = 'utf-8') -> list[dict]:
+        path = tmp_path / 'changed.json'
+        path.write_text(json.dumps(content, ensure_ascii=False), encoding=encoding)
+        return CocoAnnotations([path], CLASSES, {210, 211, 212})[210]['objects']
+    return read
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The warnings."""
+    texts: list[str] = []
+    monkeypatch.setattr(
+        coco_annotations, 'print_log',
+        lambda text, logger, level: texts.append(text))
+    return texts
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_text_of_other_programs(
+        objects: Callable, content: dict, encoding: str) -> None:
+    """A byte-order mark, and UTF-16, change nothing."""
+    expected = objects()
+    content['info'] = dict(contributor='Žofie')
+    assert objects(encoding) == expected
+
+
+@pytest.mark.parametrize('area', ['100', None, NAN, True, [100], 'missing'])
+def test_area_that_is_no_number(
+        objects: Callable, content: dict, area: object) -> None:
+    """It only orders the painting: the segmentation's takes its place."""
+    for annotation in content['annotations'][:2]:
+        annotation['area'] = area
+        if area == 'missing':
+            del annotation['area']
+    assert [item['area'] for item in objects()] == [10 * 10, 24 * 26]
+
+
+def test_area_of_every_segmentation(shared_data: Path) -> None:
+    """Of real objects it is their pixels, of one polygon about what COCO gives."""
+    file = shared_data / 'coco/annotations/instances_subset.json'
+    coco, _ = read_coco(file, coco20i.COCO_CLASSES)
+    single = 0
+    for annotation in coco.anns.values():
+        assert object_area(coco, annotation) == annotation['area']
+        computed = object_area(coco, dict(annotation, area=None))
+        assert computed == coco.annToMask(annotation).sum()
+        if len(annotation['segmentation']) == 1 and annotation['area'] > 3000:
+            assert computed == pytest.approx(annotation['area'], rel=0.05)
+            single += 1
+    assert single > 500
+
+
+def test_area_of_a_malformed_segmentation(content: dict, refusal: Callable) -> None:
+    content['annotations'][0].update(area=None, segmentation=[[1, 2, 3, 4]])
+    assert 'annotation 200000 has no area but None, and a malformed segmentation: a ' \
+        'polygon has fewer than 3 points' in refusal()
+
+
+def test_category_that_nothing_uses(objects: Callable, content: dict) -> None:
+    """Roboflow writes one of number 0, above all others."""
+    expected = objects()
+    content['categories'].insert(0, dict(id=0, name='animals', supercategory='none'))
+    assert objects() == expected
+
+
+def test_polygons_over_the_border(
+        objects: Callable, content: dict, warned: list[str], tmp_path: Path) -> None:
+    """Counted, and told once for a file; outlines on the rim are as usual."""
+    first, second, third = content['annotations'][:3]
+    first['segmentation'] = [rectangle(0, 0, 50, 40)]
+    second['segmentation'] = [rectangle(4, 6, 30, 30), rectangle(-2, 0, 4, 4)]
+    third['segmentation'] = [rectangle(-1, -1, 49, 41)]
+    assert [item['segmentation'] for item in objects()] == [
+        first['segmentation'], second['segmentation']]
+    assert warned == [
+        f"annotation file '{tmp_path / 'changed.json'}': 2 objects reach over the "
+        'border of their image and are clipped']
+
+
+@pytest.mark.parametrize('segmentation', [[], None])
+def test_objects_without_segmentation(
+        objects: Callable, content: dict, warned: list[str], tmp_path: Path,
+        segmentation: list | None) -> None:
+    """Boxes alone are left out, counted, and told once for a file."""
+    for annotation in content['annotations'][:3:2]:
+        annotation.update(segmentation=segmentation, area=None)
+    assert [item['id'] for item in objects()] == [content['annotations'][1]['id']]
+    assert warned == [
+        f"annotation file '{tmp_path / 'changed.json'}': 2 objects have no "
+        'segmentation and are left out']
+
+
+def test_class_names_match_however_they_are_composed(
+        content: dict, tmp_path: Path) -> None:
+    content['categories'][0]['name'] = unicodedata.normalize('NFD', 'Kühe')
+    number = content['categories'][0]['id']
+    path = tmp_path / 'changed.json'
+    path.write_text(json.dumps(content))
+    _, numbers = read_coco(path, (*CLASSES[:-1], 'Kühe'))
+    assert numbers[number] == 8

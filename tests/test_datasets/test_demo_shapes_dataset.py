@@ -34,7 +34,7 @@ def test_images_are_made_once(tmp_path: Path, few_images: list[Path],
                               make_pipeline) -> None:
     """The demo needs no preparation, and a second dataset finds the same images."""
     root = tmp_path / 'data/demo_shapes'
-    train = build(root, 'trn', with_masks=False, pipeline=make_pipeline())
+    train = build(root, 'trn', masks='none', pipeline=make_pipeline())
     image = next((root / 'VOCdevkit/VOC2012/JPEGImages').iterdir())
     stamp = image.stat().st_mtime_ns
     val = build(root, 'val', way=2, pipeline=make_pipeline(True, True))
@@ -56,5 +56,5 @@ def test_an_existing_folder_is_left_alone(
     """A folder that is there is read, whatever it holds, and never written to."""
     (tmp_path / 'mine').mkdir()
     with pytest.raises(FileNotFoundError, match=r'splits/demo/val/fold1\.txt'):
-        build(tmp_path / 'mine', 'val')
+        build(tmp_path / 'mine', 'val', pipeline=[])
     assert few_images == [] and not list((tmp_path / 'mine').iterdir())

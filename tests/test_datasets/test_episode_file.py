@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,10 +123,29 @@ def test_truncated_file(file: Path, share: float) -> None:
     assert 'is truncated or no JSON' in message(file)
 
 
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_text_of_other_programs(file: Path, encoding: str) -> None:
+    """A byte-order mark, and UTF-16, change nothing."""
+    expected = read_episodes(file, HEAD, stem)
+    file.write_bytes(file.read_text().encode(encoding))
+    assert read_episodes(file, HEAD, stem) == expected
+
+
+def test_names_in_one_form(tmp_path: Path) -> None:
+    """Images and classes match those of the data set however they are composed."""
+    nfd = unicodedata.normalize('NFD', 'größer')
+    path = tmp_path / 'episodes.json'
+    path.write_text(json.dumps(dict(episodes=[dict(
+        query=f'{nfd}.jpg', classes=[nfd, 'cat'], supports=[['d.jpg'], ['c.jpg']])])))
+    head = dict(HEAD, classes={'7': 'größer', '3': 'cat'})
+    assert read_episodes(path, head, stem) == [
+        Episode('größer', (('d', ), ('c', )), (7, 3))]
+
+
 def test_no_text(file: Path) -> None:
     """Nor is anything else."""
     file.write_bytes(b'\x80\x04\x95\xff')
-    assert 'is truncated or no JSON' in message(file)
+    assert f"episode file '{file}' is no UTF-8 text" in message(file)
 
 
 @pytest.mark.parametrize('content', [
@@ -421,7 +441,7 @@ def test_unlabelled_query_without_masks(tiny_dataset: Build, tmp_path: Path) -> 
         dict(query='trn_07_0', classes=[2], supports=[['val_02_0']])])))
     with pytest.raises(ValueError, match="episode 0: without masks the query 'trn_07_0'"
                        ' has no class labels'):
-        tiny_dataset(episodes=str(file), with_masks=False)
+        tiny_dataset(episodes=str(file), masks='none')
 
 
 def test_no_other_episode_is_drawn_from_a_replay(

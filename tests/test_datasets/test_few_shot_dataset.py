@@ -15,7 +15,7 @@ from mmengine.dataset import pseudo_collate
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from mmwsfs.datasets import EpisodeKey, few_shot_dataset
+from mmwsfs.datasets import EpisodeKey, entry_list
 from mmwsfs.datasets.few_shot_dataset import FewShotDataset
 
 IMAGES = 'VOCdevkit/VOC2012/JPEGImages'
@@ -33,7 +33,7 @@ class Listed(FewShotDataset):
         self.entries = entries
         self.lacking = set(lacking)
         self.looked_at: list[str] = []
-        super().__init__(**{**dict(split='val'), **kwargs})
+        super().__init__(**{**dict(split='val', pipeline=[]), **kwargs})
 
     def load_entries(self) -> list[tuple[str, int]]:
         return self.entries
@@ -63,8 +63,8 @@ def entries(*counts: int) -> list[tuple[str, int]]:
 def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The lines that the dataset logs."""
     lines: list[str] = []
-    monkeypatch.setattr(few_shot_dataset, 'print_log',
-                        lambda line, logger: lines.append(line))
+    monkeypatch.setattr(
+        entry_list, 'print_log', lambda line, *args: lines.append(line))
     return lines
 
 
@@ -81,13 +81,15 @@ def test_a_child_only_says_what_the_list_is() -> None:
         assert episode.query == dataset.data_list[j % 10]['name']
         item = dataset[j]
         assert item['episode'] == j
-        assert item['query'] == dict(img_path=f'{episode.query}.jpg', seg_fields=[])
         assert [[image['img_path'] for image in images] for images in item['supports']
                 ] == [[f'{name}.jpg' for name in names] for names in episode.supports]
         own = {1, 4} if episode.query == 'a0' else {dict(entries(3, 3, 3))[
             episode.query]}
+        assert item['query'] == dict(
+            img_path=f'{episode.query}.jpg', labels=sorted(own), seg_fields=[])
         assert sorted(item['class_ids']) == [1, 2, 4]
-        assert item['presence'] == [number in own for number in item['class_ids']]
+        for number, images in zip(item['class_ids'], item['supports']):
+            assert all(number in image['labels'] for image in images)
 
 
 @pytest.mark.parametrize(('settings', 'message'), [
@@ -143,7 +145,7 @@ def test_fs_s_query_shows_the_first_way(way: int) -> None:
         assert list(episode.classes) == restated_fs_s(first, own, j)
         assert len(set(episode.classes)) == way
         assert episode.query not in sum(episode.supports, ())
-        assert first[j]['presence'][0]
+        assert own in first[j]['query']['labels']
     np.random.seed(3)
     forward = [first.draw(j) for j in range(40)]
     assert forward == [second.draw(j) for j in reversed(range(40))][::-1]
@@ -191,7 +193,7 @@ def test_fs_s_on_real_masks(
 
 def test_fs_s_of_coco(tiny_coco_dataset: Build) -> None:
     """There the query is drawn first, from the same generator."""
-    dataset = tiny_coco_dataset(protocol='FS-S', way=2, with_masks=False)
+    dataset = tiny_coco_dataset(protocol='FS-S', way=2, masks='none')
     for j in range(12):
         rng = np.random.RandomState(j)
         own = int(rng.choice([1, 5], 1, replace=False)[0])
@@ -260,7 +262,7 @@ def test_restricted_files(tiny_voc: Path, tiny_dataset: Build, tmp_path: Path,
     settings = dict(restrict_to_existing=True, way=2)
     masks = tiny_dataset(tmp_path, **settings, pipeline=make_pipeline(True, True))
     images = tiny_dataset(
-        tmp_path, **settings, pipeline=make_pipeline(), with_masks=False)
+        tmp_path, **settings, pipeline=make_pipeline(), masks='none')
     assert '18 of 20 entries, 13 of 15 images' in log[0]
     assert '19 of 20 entries, 14 of 15 images' in log[1]
     for dataset in (masks, images):

@@ -49,7 +49,8 @@ def build(root: Path) -> Build:
     """Makes a dataset of the tags alone: novel 'bee', val, if not told other."""
     def make(**kwargs) -> FewShotFolderDataset:
         return FewShotFolderDataset(**{**dict(
-            data_root=str(root), novel=['bee'], split='val', with_masks=False),
+            data_root=str(root), novel=['bee'], split='val', masks='none',
+            pipeline=[]),
             **kwargs})
     return make
 
@@ -125,7 +126,7 @@ def test_masks_of_class_folders(
         build: Build, make_pipeline: Callable[..., list[dict]]) -> None:
     """A mask is of its folder's class alone: for another way it shows nothing."""
     dataset = build(
-        novel=['bee', 'ant'], way=2, with_masks=True, num_episodes=6,
+        novel=['bee', 'ant'], way=2, masks='all', num_episodes=6,
         pipeline=folder_pipeline(make_pipeline))
     right_half = np.zeros(SIZE, int)
     right_half[:, SIZE[1] // 2:] = 1
@@ -143,7 +144,7 @@ def test_masks_in_a_folder_among_the_class_folders(root: Path, build: Build) -> 
     """The mask folder is no class."""
     (root / 'masks').rename(root / 'images/masks')
     dataset = build(
-        data_prefix=dict(seg_map_path='images/masks'), with_masks=True)
+        data_prefix=dict(seg_map_path='images/masks'), masks='all')
     assert dataset.metainfo['classes'] == ('ant', 'bee', 'big cow', 'zebra')
 
 
@@ -262,7 +263,7 @@ def test_label_maps_beside_a_tag_file(
     for name in ('zebra/0', 'zebra/1', 'ant/0', 'ant/1'):
         mask(root / f'masks/{name}.png', 2 if name == 'zebra/1' else 1)
     dataset = build(
-        tags=tags, novel=['ant', 'zebra'], with_masks=True,
+        tags=tags, novel=['ant', 'zebra'], masks='all',
         pipeline=make_pipeline(True, True))
     for number in range(len(dataset)):
         sample = dataset[number]['data_samples']
@@ -276,9 +277,10 @@ def test_label_maps_beside_a_tag_file(
 
 def test_listed_image_is_missing(root: Path, build: Build) -> None:
     tags = tag_csv(
-        root, 'ant/0.jpg,ant', 'ant/7.jpg,ant', 'bee/0.jpg,bee', 'bee/1.PNG,bee')
+        root, 'ant/0.jpg,ant', 'ant/7.jpg,ant', 'bee/0.jpg,bee', 'bee/1.PNG,bee',
+        'zebra/0.jpg,zebra', 'zebra/1.PNG,zebra')
     with pytest.raises(
-            FileNotFoundError, match=r"1 of 2 images.*tags\.csv.*ant/7\.jpg'"):
+            FileNotFoundError, match=r"1 of 4 images.*tags\.csv.*ant/7\.jpg'"):
         build(tags=tags, split='trn')
     with pytest.raises(FileNotFoundError, match=r"absent\.csv' does not exist"):
         build(tags='absent.csv')
@@ -321,22 +323,22 @@ def test_more_shots_than_images(build: Build) -> None:
 def test_missing_masks(root: Path, build: Build) -> None:
     (root / 'masks/bee/1.png').unlink()
     with pytest.raises(FileNotFoundError, match=r"needs mask '.*masks/bee/1\.png'"):
-        build(with_masks=True)
-    assert len(build(with_masks=True, restrict_to_existing=True)) == 2
-    assert len(build(with_masks=False)) == 3
+        build(masks='all')
+    assert len(build(masks='all', restrict_to_existing=True)) == 2
+    assert len(build(masks='none')) == 3
 
 
 def test_two_images_of_one_mask(root: Path, build: Build) -> None:
     photo(root / 'images/bee/0.bmp')
     assert len(build()) == 4
     with pytest.raises(ValueError, match=r"'bee/0.bmp' and 'bee/0.jpg' would be one"):
-        build(with_masks=True)
+        build(masks='all')
 
 
 def test_masks_taken_for_images(fss1000: Path, build: Build) -> None:
     """Masks beside the images need img_suffixes; a PNG image is not its own mask."""
     settings = dict(
-        data_root=str(fss1000), novel='class299', with_masks=True,
+        data_root=str(fss1000), novel='class299', masks='all',
         data_prefix=dict(img_path='FSS-1000', seg_map_path='FSS-1000'))
     with pytest.raises(ValueError, match="'.png' out of img_suffixes"):
         build(**settings)
@@ -358,7 +360,7 @@ def test_unread_until_asked_for(
         root: Path, build: Build, make_pipeline: Callable[..., list[dict]]) -> None:
     """A model that caches features gets the same episodes; errors name the file."""
     settings = dict(
-        novel=['bee', 'ant'], with_masks=True, pipeline=folder_pipeline(make_pipeline))
+        novel=['bee', 'ant'], masks='all', pipeline=folder_pipeline(make_pipeline))
     eager, lazy = build(**settings), build(**settings)
     assert lazy.read_lazily()
     for number in range(len(eager)):

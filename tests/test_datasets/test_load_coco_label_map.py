@@ -14,6 +14,7 @@ from pycocotools.coco import COCO
 
 from mmwsfs.datasets import LoadCocoLabelMap, coco20i
 from mmwsfs.datasets.coco_annotations import CocoAnnotations
+from mmwsfs.datasets.split_lists import read_class_images, split_classes
 
 HEIGHT, WIDTH = 12, 16
 
@@ -201,7 +202,7 @@ def refusal(*objects: dict, **fields) -> str:
 
 def test_no_annotations() -> None:
     """Without masks the dataset gives none: the error says what to change."""
-    with pytest.raises(KeyError, match='set with_masks=True or take LoadCocoLabelMap '
+    with pytest.raises(KeyError, match="set masks='all' or take LoadCocoLabelMap "
                        'out of the pipeline'):
         LoadCocoLabelMap()(dict(seg_fields=[]))
 
@@ -217,9 +218,10 @@ NAN = float('nan')
 
 
 @pytest.mark.parametrize(('segmentation', 'expected'), [
-    ([[0, 0, 18.5, 0, 5, 5]], 'reaches (18.5, 0), outside its image of 16x12 pixels'),
-    ([[0, 0, 5, 14, 5, 5]], 'reaches (5, 14), outside'),
-    ([rectangle(1, 1, 4, 4), [0, 0, -2, 3, 5, 5]], 'reaches (-2, 3), outside'),
+    ([[0, 0, 32.5, 0, 5, 5]], 'reaches (32.5, 0), outside its image of 16x12 pixels'),
+    ([[0, 0, 5, 25, 5, 5]], 'reaches (5, 25), outside'),
+    ([rectangle(1, 1, 4, 4), [0, 0, -17, 3, 5, 5]], 'reaches (-17, 3), outside'),
+    ([[0, 0, 1e9, 3, 5, 5]], 'reaches (1e+09, 3), outside'),
     ([[0, 0, NAN, 3, 5, 5]], 'reaches (nan, 3), outside'),
     ([[1, 1, 5, 5]], 'a polygon has fewer than 3 points'),
     ([[]], 'a polygon has fewer than 3 points'),
@@ -254,7 +256,58 @@ def test_truncated_compressed_runs(monkeypatch: pytest.MonkeyPatch) -> None:
         refusal(thing(41, cut)))
 
 
-def test_outline_on_the_rim() -> None:
-    """Outlines may go a pixel beyond the last one, as annotators' do."""
-    results = drawn(thing(1, [rectangle(-1, -1, 17, 13)], class_id=2))
-    assert (results['gt_seg_map'] == 2).all()
+@pytest.mark.parametrize('box', [
+    (-1, -1, 17, 13), (-9, 3, 5, 8), (10, -7, 20, 5), (4, 9, 30, 24), (-16, -12, 32, 24)
+])
+def test_polygon_over_the_border(box: tuple[int, ...]) -> None:
+    """It is clipped: the pixels inside are those of the shape, none is beside it."""
+    results = drawn(thing(1, [rectangle(*box)], class_id=2))
+    assert np.array_equal(results['gt_seg_map'], painted((2, *box)))
+
+
+def test_slanted_polygon_over_the_border() -> None:
+    """Clipping does not bend edges: as cut out of a larger image, but for rounding."""
+    points = np.array([(-6, 2), (9, -5), (21, 7), (5, 17)])
+    inside = drawn(thing(1, [points.ravel().tolist()]))['gt_seg_map']
+    larger = dict(file='some.json', size=[HEIGHT + 40, WIDTH + 40], objects=[
+        thing(1, [(points + 20).ravel().tolist()])])
+    whole = LoadCocoLabelMap()(dict(coco=larger, seg_fields=[]))['gt_seg_map']
+    expected = whole[20:20 + HEIGHT, 20:20 + WIDTH]
+    assert (inside != expected).sum() <= 2 and 0.2 < expected.mean() < 0.98
+
+
+# ------------------------------------------------------------- labels of the lists
+def test_a_class_that_nobody_annotated() -> None:
+    """The lists name the image for it: the annotations contradict them."""
+    text = refusal(
+        thing(1, [rectangle(0, 0, 4, 4)], class_id=2), labels=[2, 3],
+        classes=('ant', 'bee', 'cow'))
+    assert "does not show class 3 ('cow'), for which the lists name its image" in text
+
+
+def test_an_object_under_another_is_annotated() -> None:
+    """What is painted over is there, though no pixel of it is left."""
+    results = drawn(
+        thing(1, [rectangle(0, 0, 4, 4)], class_id=2, area=16),
+        thing(2, [rectangle(0, 0, 6, 6)], class_id=3, area=10), labels=[2, 3])
+    assert results['seg_labels'] == {0, 3}
+
+
+def test_no_entry_of_the_real_lists_is_refused(shared_data: Path) -> None:
+    """Annotations show every class for which the published lists name an image."""
+    file = shared_data / 'coco/annotations/instances_subset.json'
+    ids = {image['id'] for image in json.loads(file.read_text())['images']}
+    labels: dict[int, set[int]] = {}
+    for fold in range(4):
+        for split in ('trn', 'val'):
+            classes = split_classes(split, fold, 80, interleaved=True)
+            path = shared_data / f'splits/coco20i/{split}/fold{fold}.json.gz'
+            for name, number in read_class_images(path, classes):
+                if int(name) in ids:
+                    labels.setdefault(int(name), set()).add(number)
+    annotations = CocoAnnotations([file], coco20i.COCO_CLASSES, set(labels))
+    for image_id, numbers in labels.items():
+        LoadCocoLabelMap()(dict(
+            coco=annotations[image_id], seg_fields=[], classes=coco20i.COCO_CLASSES,
+            labels=sorted(numbers)))
+    assert len(labels) > 100

@@ -45,8 +45,19 @@ def test_any_one_value_is_the_object(tmp_path: Path, value: int, mode: str) -> N
 
 
 def test_one_bit_file(tmp_path: Path) -> None:
+    """White is as bright as in a file of 8 bits, with a threshold as well."""
     path = save(tmp_path / 'mask.png', np.uint8(OBJECT * 255), '1')
-    assert np.array_equal(LoadObjectMask()(results(path))['gt_seg_map'], OBJECT)
+    for threshold in (None, 128):
+        loaded = LoadObjectMask(threshold)(results(path))
+        assert np.array_equal(loaded['gt_seg_map'], OBJECT)
+
+
+def test_16_bits_are_called_by_name(tmp_path: Path) -> None:
+    """Not colours: the file is as grey as can be."""
+    path = save(tmp_path / 'mask.png', np.uint16(OBJECT * 65535))
+    with pytest.raises(ValueError, match='is a 16-bit one: save it with 8 bits') as err:
+        LoadObjectMask(threshold=1)(results(path))
+    assert 'colour' not in str(err.value)
 
 
 def test_void_beside_another_value(tmp_path: Path) -> None:
@@ -74,17 +85,18 @@ def test_threshold_for_soft_edges(tmp_path: Path) -> None:
     np.full((2, 3), 70, np.uint16)])
 def test_no_black_and_white(tmp_path: Path, pixels: np.ndarray) -> None:
     """A colour, transparency or 16 bits: their meaning is not guessed."""
-    with pytest.raises(ValueError, match=r"mask\.png' must be an 8-bit image in black"):
+    with pytest.raises(
+            ValueError, match=r"mask\.png' of class 'bee' must be an 8-bit image in b"):
         LoadObjectMask()(results(save(tmp_path / 'mask.png', pixels)))
 
 
 def test_errors(tmp_path: Path) -> None:
     path = save(tmp_path / 'mask.png', np.zeros((2, 3), np.uint8))
-    with pytest.raises(ValueError, match=r"mask\.png' marks nothing.*shows 'bee'"):
+    with pytest.raises(ValueError, match=r"mask\.png' of class 'bee' marks nothing"):
         LoadObjectMask()(results(path))
     with pytest.raises(ValueError, match=r'is \(2, 3\), but its image \(4, 6\)'):
         LoadObjectMask()(results(path, ori_shape=(4, 6)))
-    with pytest.raises(KeyError, match='with_masks=True or take LoadObjectMask out'):
+    with pytest.raises(KeyError, match="masks='all' or take LoadObjectMask out"):
         LoadObjectMask()(dict(seg_fields=[]))
     path.write_bytes(path.read_bytes()[:30])
     with pytest.raises(ValueError, match=r"mask '.*mask\.png' cannot be read"):
@@ -102,6 +114,48 @@ def test_the_two_kinds_of_masks_are_not_mixed_up(tmp_path: Path) -> None:
     del label_map['object_class']
     with pytest.raises(KeyError, match='are label maps: take LoadLabelMap'):
         LoadObjectMask()(label_map)
+
+
+@pytest.mark.parametrize('area', [1, 9, 40])
+def test_soft_edges_are_no_object(tmp_path: Path, area: int) -> None:
+    """A few pixels of grey round a white object: white is not void, they no object."""
+    pixels = np.zeros((40, 40), np.uint8)
+    pixels[5:35, 5:35] = 255
+    pixels[5, 5:35] = pixels[34, 5:15] = 128
+    if area < 40:
+        pixels[pixels == 128] = 255
+        pixels[20:20 + int(area ** 0.5), 20:20 + int(area ** 0.5)] = 128
+    path = save(tmp_path / 'mask.png', pixels)
+    with pytest.raises(ValueError, match=(
+            rf"mask\.png'.* has {area} pixels of 128 beside {900 - area} of 255, which "
+            'cannot be void.*threshold=128')):
+        LoadObjectMask()(results(path))
+    soft = LoadObjectMask(threshold=128)(results(path))['gt_seg_map']
+    assert np.array_equal(soft, pixels > 0)
+
+
+def test_void_of_real_masks(shared_data: Path) -> None:
+    """VOC's void covers up to 16 times the object and is void all the same."""
+    folder = shared_data / 'VOCdevkit/VOC2012/SegmentationClassAug'
+    covered = 0
+    for path in sorted(folder.glob('*.png')):
+        label_map = np.array(Image.open(path))
+        labels = np.setdiff1d(label_map, [0, 255])
+        if len(labels) == 1:
+            loaded = LoadObjectMask()(results(path))['gt_seg_map']
+            assert np.array_equal(loaded == 1, label_map == labels[0])
+            assert np.array_equal(loaded == 255, label_map == 255)
+            covered += (loaded == 255).sum() > (loaded == 1).sum()
+    assert covered >= 8
+
+
+def test_a_class_that_the_mask_is_not_of(tmp_path: Path) -> None:
+    """A mask of one class cannot show what else the lists say of its image."""
+    path = save(tmp_path / 'mask.png', np.uint8(OBJECT))
+    with pytest.raises(ValueError, match=(
+            r"of class 'bee' does not show class 3 \('cow'\), for which the lists")):
+        LoadObjectMask()(results(path, labels=[2, 3]))
+    assert LoadObjectMask()(results(path, labels=[2]))['seg_labels'] == {2}
 
 
 @pytest.mark.parametrize('number', [2, 255, 700])

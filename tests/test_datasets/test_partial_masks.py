@@ -1,7 +1,8 @@
-"""Mixed supervision: which images carry masks, and that no other mask is looked for."""
+"""Which images carry masks, and that no other mask is looked for."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,8 @@ from mmwsfs.datasets import (
     Pascal5iDataset,
     TrainEpisodeSampler,
     demo_shapes_dataset,
-    few_shot_dataset,
+    entry_list,
+    partial_masks,
 )
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
 from mmwsfs.datasets.partial_masks import choose_masked, read_masked
@@ -39,8 +41,9 @@ RATIOS = (0.01, 0.05, 0.1, 0.2, 0.5, 1.0)
 def log(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The lines that the dataset logs."""
     lines: list[str] = []
-    monkeypatch.setattr(few_shot_dataset, 'print_log',
-                        lambda line, logger: lines.append(line))
+    for module in (entry_list, partial_masks):
+        monkeypatch.setattr(
+            module, 'print_log', lambda line, *args: lines.append(line))
     return lines
 
 
@@ -56,7 +59,7 @@ def test_shares_of_real_lists(shared_data: Path, seed: int) -> None:
     """Nested, of the right size, of every class, and near to equal for all classes."""
     images_of = Pascal5iDataset(
         data_root=str(shared_data), lists='splits/pascal5i_subset', fold=2,
-        split='trn', with_masks=False).images_of
+        split='trn', masks='none', pipeline=[]).images_of
     total = len(set().union(*images_of.values()))
     assert len(images_of) == 15 and total > 400
     previous: list[str] = []
@@ -107,19 +110,6 @@ def test_an_image_of_all_classes_is_enough() -> None:
     assert len(choose_masked({1: [], 2: ['a', 'b', 'c']}, 0.01, 0)) == 1
 
 
-@pytest.mark.parametrize(('ratio', 'seed', 'message'), [
-    (0, 0, r'mask_ratio=0 is not above 0 and up to 1.*with_masks=False for none'),
-    (-0.1, 0, r'mask_ratio=-0\.1 is not'),
-    (10, 0, r'mask_ratio=10 is not .* 0\.1 are masks for a tenth'),
-    (float('nan'), 0, 'mask_ratio=nan is not'),
-    (0.1, -1, 'mask_seed=-1 is not'),
-])
-def test_bad_shares(ratio: float, seed: int, message: str) -> None:
-    """A percentage is not taken for a share."""
-    with pytest.raises(ValueError, match=message):
-        choose_masked(classes_of(3, 3), ratio, seed)
-
-
 # ------------------------------------------------------------- a list
 def test_list_of_names_and_of_paths(tmp_path: Path) -> None:
     """Windows' line ends and byte-order mark, empty lines and file names are fine."""
@@ -131,7 +121,7 @@ def test_list_of_names_and_of_paths(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(('content', 'message'), [
     (b'ant\nelk\n', r"list\.txt', line 2: no entry of the data set has .* 'elk'"),
-    (b'\n\n', r"list\.txt' names none: name some, or set with_masks=False"),
+    (b'\n\n', r"list\.txt' names none: name some, or set masks='none'"),
     (b'\xff\xfe\x00', r"list\.txt' is no UTF-8 text"),
 ])
 def test_bad_lists(tmp_path: Path, content: bytes, message: str) -> None:
@@ -140,7 +130,7 @@ def test_bad_lists(tmp_path: Path, content: bytes, message: str) -> None:
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_masked(path, ['ant'], str)
-    with pytest.raises(FileNotFoundError, match='none.txt.*set mask_list'):
+    with pytest.raises(FileNotFoundError, match='none.txt.*set masks'):
         read_masked(tmp_path / 'none.txt', ['ant'], str)
 
 
@@ -148,19 +138,41 @@ def test_bad_line_of_a_coco_list(tiny_coco_dataset: Callable, tmp_path: Path) ->
     """A line from which no image id can be read is found as well."""
     (tmp_path / 'list.txt').write_text('photo.jpg\n')
     with pytest.raises(ValueError, match=r"list\.txt', line 1: .*does not end with a"):
-        tiny_coco_dataset(mask_list=str(tmp_path / 'list.txt'))
+        tiny_coco_dataset(masks=str(tmp_path / 'list.txt'))
 
 
 # ------------------------------------------------------------- a dataset's arguments
-@pytest.mark.parametrize('settings', [
-    dict(mask_ratio=0.1, mask_list='list.txt'),
-    dict(mask_ratio=0.1, with_masks=False),
-    dict(mask_list='list.txt', with_masks=False),
+@pytest.mark.parametrize('masks', [
+    'tets', 'train', '0.1', '', True, False, None, 0, -0.1, 1.5, 10, float('nan'),
+    ['a', 'b']])
+def test_bad_masks(tiny_dataset: Callable, masks: object) -> None:
+    """Neither a misspelt word nor a percentage is taken for something else."""
+    with pytest.raises(ValueError, match=(
+            rf"masks={re.escape(repr(masks))} must be 'all', 'none', the share .*0\.1 "
+            r"is a tenth.* 'NAME\.txt'")):
+        tiny_dataset(masks=masks)
+
+
+@pytest.mark.parametrize('seed', [-1, 2**32, 0.5, '0', True])
+def test_bad_seeds(tiny_dataset: Callable, seed: object) -> None:
+    """Refused when the dataset is made."""
+    with pytest.raises(ValueError, match=f'mask_seed={seed!r} is not in 0'):
+        tiny_dataset(masks=0.1, mask_seed=seed)
+
+
+@pytest.mark.parametrize(('settings', 'masks'), [
+    (dict(with_masks=False), "'none'"),
+    (dict(with_masks=True), "'all'"),
+    (dict(mask_ratio=0.1), '0.1'),
+    (dict(with_masks=True, mask_ratio=0.1, mask_list=None), '0.1'),
+    (dict(mask_ratio=None, mask_list='some.txt'), "'some.txt'"),
 ])
-def test_contradictions(tiny_dataset: Callable, settings: dict) -> None:
-    """They are refused with the values, before any file is read."""
-    with pytest.raises(ValueError, match='with_masks=.*mask.* contradict each other'):
-        tiny_dataset(**settings)
+def test_arguments_before_masks(
+        tiny_dataset: Callable, settings: dict, masks: str) -> None:
+    """A config of before is told what to write, before any file is read."""
+    with pytest.raises(ValueError, match=(
+            f'with_masks, mask_ratio and mask_list .*: write masks={masks} instead')):
+        tiny_dataset(lists='absent', **settings)
 
 
 def test_all_and_none(tiny_dataset: Callable, tmp_path: Path) -> None:
@@ -170,8 +182,8 @@ def test_all_and_none(tiny_dataset: Callable, tmp_path: Path) -> None:
     dataset.export_masked_images(tmp_path / 'all.txt')
     names = sorted({entry['name'] for entry in dataset.data_list})
     assert (tmp_path / 'all.txt').read_text().splitlines() == names
-    assert tiny_dataset(split='trn', mask_ratio=1.0).masked_images == names
-    assert tiny_dataset(split='trn', with_masks=False).masked_images == []
+    assert tiny_dataset(split='trn', masks=1.0).masked_images == names
+    assert tiny_dataset(split='trn', masks='none').masked_images == []
 
 
 def test_a_class_without_masks_is_logged(
@@ -179,10 +191,10 @@ def test_a_class_without_masks_is_logged(
     """A list may leave a class out: the log says which."""
     names = [f'trn_{number:02d}_2' for number in range(6, 21) if number != 9]
     (tmp_path / 'list.txt').write_text('\n'.join(names))
-    dataset = tiny_dataset(split='trn', mask_list=str(tmp_path / 'list.txt'))
+    dataset = tiny_dataset(split='trn', masks=str(tmp_path / 'list.txt'))
     assert dataset.masked_images == names
     assert log[-1].endswith("14 of 45 images carry masks; none of class 9 ('chair')")
-    tiny_dataset(split='trn', mask_ratio=0.5)
+    tiny_dataset(split='trn', masks=0.5)
     assert log[-1].endswith('22 of 45 images carry masks; none of no class')
 
 
@@ -194,17 +206,17 @@ def test_restricted_to_existing(
     (root / IMAGES).symlink_to(tiny_voc / IMAGES)
     (root / 'splits').symlink_to(tiny_voc / 'splits')
     settings = dict(root=root, split='trn', restrict_to_existing=True)
-    with pytest.raises(FileNotFoundError, match=r'needs mask .*named by mask_list'):
-        tiny_dataset(mask_ratio=0.3, **settings)
+    with pytest.raises(FileNotFoundError, match=r'needs mask .* in a list \(masks='):
+        tiny_dataset(masks=0.3, **settings)
     (tmp_path / 'list.txt').write_text('trn_06_2\ntrn_07_2\n')
     shutil.copy(tiny_voc / MASKS / 'trn_07_2.png', root / MASKS)
-    dataset = tiny_dataset(mask_list=str(tmp_path / 'list.txt'), **settings)
+    dataset = tiny_dataset(masks=str(tmp_path / 'list.txt'), **settings)
     assert dataset.masked_images == ['trn_07_2']
     names = {entry['name'] for entry in dataset.data_list}
     assert len(names) == 44 and 'trn_06_2' not in names
     with pytest.raises(FileNotFoundError, match=r"needs mask .*trn_06_2\.png"):
         tiny_dataset(**{**settings, 'restrict_to_existing': False},
-                     mask_list=str(tmp_path / 'list.txt'))
+                     masks=str(tmp_path / 'list.txt'))
 
 
 def test_replayed_query_without_mask_and_labels(
@@ -214,7 +226,7 @@ def test_replayed_query_without_mask_and_labels(
     file.write_text(json.dumps(dict(episodes=[
         dict(query='trn_07_0', classes=[2], supports=[['val_02_0']])])))
     with pytest.raises(ValueError, match="query 'trn_07_0' has no class labels"):
-        tiny_dataset(episodes=str(file), mask_ratio=0.5)
+        tiny_dataset(episodes=str(file), masks=0.5)
 
 
 # ------------------------------------------------------------- real photographs
@@ -280,9 +292,9 @@ def test_masks_of_others_are_absent(
     """An epoch of the pipeline on real images, only a third of whose masks exist."""
     pipeline = make_pipeline(True, True, 64)
     full = pascal(few_real, pipeline)
-    names = pascal(few_real, pipeline, mask_ratio=1 / 3, mask_seed=4).masked_images
+    names = pascal(few_real, pipeline, masks=1 / 3, mask_seed=4).masked_images
     root = few_masks(names)
-    dataset = pascal(root, pipeline, mask_ratio=1 / 3, mask_seed=4)
+    dataset = pascal(root, pipeline, masks=1 / 3, mask_seed=4)
     assert dataset.masked_images == names
     assert 10 < len(names) < len({e['name'] for e in dataset.data_list}) / 2
     with pytest.raises(FileNotFoundError, match='lack their masks.*needs mask'):
@@ -309,14 +321,14 @@ def test_training_on_real_images(
     """Both stages and two steps, where no other mask exists; the list is kept."""
     pipeline = make_pipeline(True, True)
     pipeline[0]['query'] = pipeline[0]['support']  # its mask is resized as well
-    names = pascal(few_real, pipeline, mask_ratio=1 / 3).masked_images
+    names = pascal(few_real, pipeline, masks=1 / 3).masked_images
     root = few_masks(names)
     cfg = tiny_config
     cfg.model.labeler = dict(type='EnhancedLabeler', enhancer=dict(
         type='PseudoLabelEnhancer', num_heads=2))
     cfg.train_dataloader.batch_size = 12
     cfg.train_dataloader.dataset.update(
-        data_root=str(root), lists='splits/few', with_masks=True, mask_ratio=1 / 3,
+        data_root=str(root), lists='splits/few', masks=1 / 3,
         pipeline=pipeline)
     cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None
     cfg.custom_hooks = [dict(
@@ -346,9 +358,9 @@ def test_lazy_episodes_keep_their_masks(
         few_real: Path, few_masks: Callable, make_pipeline: Callable) -> None:
     """Cached features or not: the same labels."""
     pipeline = make_pipeline(True, True, 64)
-    names = pascal(few_real, pipeline, mask_ratio=0.4).masked_images
+    names = pascal(few_real, pipeline, masks=0.4).masked_images
     full, lazy = pascal(few_real, pipeline), pascal(
-        few_masks(names), pipeline, mask_ratio=0.4)
+        few_masks(names), pipeline, masks=0.4)
     assert lazy.read_lazily()
     for index in range(0, len(lazy), 3):
         key = EpisodeKey(index, index)
@@ -359,11 +371,11 @@ def test_lazy_episodes_keep_their_masks(
 def test_exported_list_gives_the_same_images(
         few_real: Path, make_pipeline: Callable, tmp_path: Path) -> None:
     """What was chosen is written, and read again, relative to the data or not."""
-    dataset = pascal(few_real, make_pipeline(), mask_ratio=0.2, mask_seed=9)
+    dataset = pascal(few_real, make_pipeline(), masks=0.2, mask_seed=9)
     file = tmp_path / 'work/masked_images.txt'
     dataset.export_masked_images(file)
     assert file.read_text() == ''.join(f'{name}\n' for name in dataset.masked_images)
-    again = pascal(few_real, make_pipeline(), mask_list=str(file))
+    again = pascal(few_real, make_pipeline(), masks=str(file))
     assert again.masked_images == dataset.masked_images
     assert len(again.masked_images) < len(again.labels_of)
 
@@ -375,7 +387,7 @@ def test_coco_draws_only_the_masked(
     """Images without mask may be badly annotated, or be in no annotation file."""
     settings = dict(split='trn', pipeline=coco_pipeline(True, True))
     full = tiny_coco_dataset(**settings)
-    names = tiny_coco_dataset(mask_ratio=0.5, **settings).masked_images
+    names = tiny_coco_dataset(masks=0.5, **settings).masked_images
     (tmp_path / 'coco/annotations').mkdir(parents=True)
     (tmp_path / 'splits').symlink_to(tiny_coco / 'splits')
     (tmp_path / 'coco/train2014').symlink_to(tiny_coco / 'coco/train2014')
@@ -392,7 +404,7 @@ def test_coco_draws_only_the_masked(
         a for a in content['annotations'] if a['image_id'] not in gone]
     (tmp_path / file).write_text(json.dumps(content))
     dataset = tiny_coco_dataset(
-        tmp_path, mask_ratio=0.5, ann_files=[file], **settings)
+        tmp_path, masks=0.5, ann_files=[file], **settings)
     assert dataset.masked_images == names
     seen = set()
     for index in range(len(dataset)):
@@ -411,7 +423,7 @@ def test_coco_draws_only_the_masked(
     assert len(seen) == 4
     dataset.export_masked_images(tmp_path / 'list.txt')
     assert tiny_coco_dataset(
-        tmp_path, mask_list='list.txt', ann_files=[file], **settings
+        tmp_path, masks='list.txt', ann_files=[file], **settings
     ).masked_images == names
 
 
@@ -469,7 +481,7 @@ def test_own_images(tmp_path: Path, make_pipeline: Callable, tags: bool) -> None
                 dict(type='LoadObjectMask') if step['type'] == 'LoadLabelMap' else step
                 for step in pipeline[0][role]]
     dataset = FewShotFolderDataset(
-        data_root=str(tmp_path), novel=[], split='trn', mask_list='masked.txt',
+        data_root=str(tmp_path), novel=[], split='trn', masks='masked.txt',
         tags='tags.csv' if tags else None, pipeline=pipeline)
     assert dataset.masked_images == masked
     assert len(dataset) == 9
@@ -499,8 +511,7 @@ def test_configs_build(path: Path) -> None:
     inputs = model.labeler.enhancer.layers[0].in_channels
     assert inputs == model.backbone.num_heads
     settings = cfg.train_dataloader.dataset
-    assert settings.with_masks
-    assert settings.mask_ratio == int(path.stem.rpartition('mixed')[2]) / 100
+    assert settings.masks == int(path.stem.rpartition('mixed')[2]) / 100
     assert [HOOKS.build(hook).SUPERVISION for hook in cfg.custom_hooks] == ['mixed']
 
 

@@ -1,7 +1,6 @@
 """Pascal5iDataset: episodes, items and errors."""
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +77,7 @@ def test_draw_follows_the_published_recipe(shared_data: Path, fold: int) -> None
     for way, shot in ((1, 1), (2, 1), (1, 5), (2, 5)):
         dataset = Pascal5iDataset(
             data_root=str(shared_data), lists=str(lists), fold=fold, split='val',
-            way=way, shot=shot, num_episodes=1000, with_masks=False)
+            way=way, shot=shot, num_episodes=1000, masks='none', pipeline=[])
         assert len(dataset) == 1000
         for j in range(fold, 1000, 23):
             episode = dataset.draw(j)
@@ -125,7 +124,7 @@ def test_real_trn_items(
     """Training reads the other folds alone: no novel class is ever seen by label."""
     dataset = Pascal5iDataset(
         data_root=str(shared_data), lists='splits/pascal5i_subset', fold=fold,
-        split='trn', with_masks=False, pipeline=make_pipeline())
+        split='trn', masks='none', pipeline=make_pipeline())
     novel = set(range(5 * fold + 1, 5 * fold + 6))
     base = set(range(1, 21)) - novel
     assert set(dataset.class_ids) == set(dataset.metainfo['class_ids']) == base
@@ -146,7 +145,7 @@ def test_real_list_labels_are_in_the_masks(shared_data: Path) -> None:
     for fold in range(4):
         dataset = Pascal5iDataset(
             data_root=str(shared_data), lists='splits/pascal5i_subset', fold=fold,
-            split='val')
+            split='val', pipeline=[])
         for name, classes in dataset.labels_of.items():
             assert classes <= true_classes(shared_data / MASKS / f'{name}.png')
 
@@ -227,7 +226,7 @@ def test_list_labels_give_presence(
         tiny_dataset: Build, make_pipeline: Callable[..., list[dict]]) -> None:
     """Without masks an image shows the classes that the lists name it for."""
     dataset = tiny_dataset(
-        with_masks=False, way=5, pipeline=make_pipeline())
+        masks='none', way=5, pipeline=make_pipeline())
     position = [entry['name'] for entry in dataset.data_list].index('val_03_0')
     sample = dataset[position]['data_samples']
     presence = dict(zip(sample.class_ids, sample.gt_presence.tolist()))
@@ -247,7 +246,7 @@ def test_without_masks_no_mask_is_opened(
         return get(self, path)
 
     monkeypatch.setattr(mmengine.fileio.LocalBackend, 'get', spy)
-    kwargs = dict(split='trn', with_masks=False, pipeline=make_pipeline())
+    kwargs = dict(split='trn', masks='none', pipeline=make_pipeline())
     dataset = tiny_dataset(**kwargs)
     before = [dataset[j] for j in range(8)]
     assert len(read) == 16 and all(path.endswith('.jpg') for path in read)
@@ -274,53 +273,6 @@ def test_image_level_config_trains_without_masks(
         DATASETS.build(cfg.test_dataloader.dataset)
 
 
-# ------------------------------------------------------------- image-label files
-def label_file(root: Path, dataset: Pascal5iDataset,
-               extra: dict[str, list[str]]) -> None:
-    """Write ``tags.json``: what the lists say, but ``extra`` where that says other."""
-    names = dataset.metainfo['classes']
-    tags = {name: [names[number - 1] for number in sorted(numbers)]
-            for name, numbers in dataset.labels_of.items()}
-    (root / 'tags.json').write_text(json.dumps({**tags, **extra}))
-
-
-def test_image_label_file(
-        own_lists: Path, tiny_dataset: Build,
-        make_pipeline: Callable[..., list[dict]]) -> None:
-    """Labels of a file take the place of the lists' for presence."""
-    extra = {'val_03_1': ['cat', 'bird', 'bicycle']}
-    label_file(own_lists, tiny_dataset(own_lists), extra)
-    kwargs = dict(with_masks=False, way=5, pipeline=make_pipeline())
-    found = {}
-    for source in (None, 'tags.json', str(own_lists / 'tags.json')):
-        dataset = tiny_dataset(own_lists, image_labels=source, **kwargs)
-        position = dataset.data_list.index(dict(name='val_03_1', class_id=3))
-        sample = dataset[position]['data_samples']
-        presence = zip(sample.class_ids, sample.gt_presence.tolist())
-        found[source] = sorted(number for number, there in presence if there)
-    assert found.pop(None) == [3]
-    assert all(classes == [2, 3] for classes in found.values())
-
-
-def test_image_label_file_with_unknown_class(
-        own_lists: Path, tiny_dataset: Build) -> None:
-    """The error names the file, the image, and the class."""
-    label_file(own_lists, tiny_dataset(own_lists), {'val_03_1': ['bird', 'unicorn']})
-    with pytest.raises(ValueError) as error:
-        tiny_dataset(own_lists, image_labels='tags.json')
-    for part in ('tags.json', 'val_03_1', 'unicorn', 'aeroplane'):
-        assert part in str(error.value)
-
-
-@pytest.mark.parametrize('tags', [[], ['cat']])
-def test_image_label_file_against_the_lists(
-        own_lists: Path, tiny_dataset: Build, tags: list[str]) -> None:
-    """A file that denies the class an image is listed for is refused."""
-    label_file(own_lists, tiny_dataset(own_lists), {'val_03_1': tags})
-    with pytest.raises(ValueError, match="tags.json.*'val_03_1'.*'bird'"):
-        tiny_dataset(own_lists, image_labels='tags.json')
-
-
 # ------------------------------------------------------------- bad input
 @pytest.mark.parametrize(('kind', 'path'), [
     ('image', f'{IMAGES}/val_02_1.jpg'), ('mask', f'{MASKS}/val_02_1.png')])
@@ -340,7 +292,7 @@ def test_list_naming_an_unknown_image(own_lists: Path, tiny_dataset: Build) -> N
     path = own_lists / 'splits/tiny/trn/fold1.txt'
     path.write_text(path.read_text() + '2012_999999__06\n')
     with pytest.raises(FileNotFoundError, match=r"1 of 46 images .*2012_999999\.jpg'"):
-        tiny_dataset(own_lists, split='trn', with_masks=False)
+        tiny_dataset(own_lists, split='trn', masks='none')
 
 
 @pytest.mark.parametrize(('kind', 'folder'), [('image', IMAGES), ('mask', MASKS)])

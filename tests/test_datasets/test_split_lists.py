@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,27 @@ def test_order_blank_lines_and_underscores(tmp_path: Path) -> None:
     """The order is kept (episodes depend on it); names may hold underscores."""
     path = write(tmp_path, 'b__x__06\n\n  a_1__10 \na_1__7\n')
     assert read_split_list(path, 20) == [('b__x', 6), ('a_1', 10), ('a_1', 7)]
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_lists_of_other_programs(tmp_path: Path, encoding: str) -> None:
+    """A byte-order mark is no part of the first name, which would then be missing."""
+    path = tmp_path / 'fold1.txt'
+    path.write_bytes('größer__06\r\nb__07\r\n'.encode(encoding))
+    assert read_split_list(path, 20) == [('größer', 6), ('b', 7)]
+
+
+def test_names_in_one_form(tmp_path: Path) -> None:
+    """As they are compared with those of files."""
+    name = unicodedata.normalize('NFD', 'größer')
+    assert read_split_list(write(tmp_path, f'{name}__06\n'), 20) == [('größer', 6)]
+
+
+def test_list_that_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / 'fold1.txt'
+    path.write_bytes('größer__06'.encode('latin-1'))
+    with pytest.raises(ValueError, match=r"split list '.*fold1\.txt' is no UTF-8 text"):
+        read_split_list(path, 20)
 
 
 def test_missing_list(tmp_path: Path) -> None:
@@ -171,6 +193,13 @@ def test_order_of_classes_and_images(tmp_path: Path) -> None:
     assert read_class_images(path, range(1, 81)) == [
         ('000000000009', 1), ('000000000009', 9), ('000000000003', 9),
         ('000000000004', 13)]
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_coco_lists_of_other_programs(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / 'fold0.json.gz'
+    path.write_bytes(gzip.compress('{"0": ["9.jpg"]}'.encode(encoding)))
+    assert read_class_images(path, [1]) == [('000000000009', 1)]
 
 
 def test_missing_coco_list(tmp_path: Path) -> None:

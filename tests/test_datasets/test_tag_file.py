@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,33 @@ def test_csv_and_json_say_the_same(tmp_path: Path) -> None:
     assert list(read_tags(tmp_path / 'tags.csv')) == list(TAGS)  # in the file's order
 
 
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16'])
+@pytest.mark.parametrize('form', ['NFC', 'NFD'])
+@pytest.mark.parametrize('name', ['tags.csv', 'tags.json', 'escaped.json'])
+def test_text_of_other_programs(
+        tmp_path: Path, name: str, form: str, encoding: str) -> None:
+    """Any encoding with a mark, and letters composed in any way, are the same."""
+    tags = {'Küche/größer.jpg': ['Löffel', 'mug'], 'b,\nc.jpg': ['mug']}
+    if name == 'tags.csv':
+        text = 'image,labels\r\nKüche/größer.jpg,Löffel;mug\r\n"b,\nc.jpg",mug\r\n'
+    else:
+        tags = {unicodedata.normalize(form, image): [
+            unicodedata.normalize(form, label) for label in labels]
+            for image, labels in tags.items()}
+        text = json.dumps(tags, ensure_ascii=name == 'escaped.json')
+    (tmp_path / name).write_bytes(unicodedata.normalize(form, text).encode(encoding))
+    assert read_tags(tmp_path / name) == {
+        'Küche/größer.jpg': ('Löffel', 'mug'), 'b,\nc.jpg': ('mug', )}
+
+
+def test_one_image_in_two_forms(tmp_path: Path) -> None:
+    """It is there twice, though the bytes differ."""
+    nfd = unicodedata.normalize('NFD', 'ü.jpg')
+    (tmp_path / 'tags.csv').write_text(f'image,labels\nü.jpg,mug\n{nfd},cup\n')
+    with pytest.raises(ValueError, match="line 3: image 'ü.jpg' is there twice"):
+        read_tags(tmp_path / 'tags.csv')
+
+
 @pytest.mark.parametrize('content, message', [
     ('image;labels\na.jpg;mug\n', r"no column 'image', only \['image;labels'\]"),
     ('image,tags\na.jpg,mug\n', r"no column 'labels', only \['image', 'tags'\]"),
@@ -34,8 +62,8 @@ def test_csv_and_json_say_the_same(tmp_path: Path) -> None:
     ('image,labels\na.jpg,mug\nb.jpg,cup\n./a.jpg,cup\n',
      "line 4: image 'a.jpg' is there twice"),
     ('image,labels\na.jpg,mug,cup\n', "line 2: more cells than columns.*';'"),
-    ('image,labels\n"a.jpg,mug\n', r"tags.csv' is damaged or no UTF-8 CSV"),
-    (b'image,labels\n\xe4.jpg,mug\n', r"tags.csv' is damaged or no UTF-8 CSV"),
+    ('image,labels\n"a.jpg,mug\n', r"tags.csv' is damaged or no CSV"),
+    (b'image,labels\n\xe4.jpg,mug\n', r"tag file '.*tags.csv' is no UTF-8 text"),
 ])
 def test_bad_csv(tmp_path: Path, content: str | bytes, message: str) -> None:
     path = tmp_path / 'tags.csv'

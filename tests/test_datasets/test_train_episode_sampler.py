@@ -97,7 +97,7 @@ def test_iterating_again_and_set_epoch_change_nothing() -> None:
 
 def test_pairs(tiny_dataset: Callable[..., Pascal5iDataset]) -> None:
     """Each query comes twice in a row: once with its class, once with an absent."""
-    dataset = tiny_dataset(split='trn', with_masks=False)
+    dataset = tiny_dataset(split='trn', masks='none')
     entries = len(dataset.data_list)
     sampler = DATA_SAMPLERS.build(
         dict(type='TrainEpisodeSampler', paired=True),
@@ -115,7 +115,7 @@ def test_pairs(tiny_dataset: Callable[..., Pascal5iDataset]) -> None:
 def test_unpaired_episodes_are_half_present(
         tiny_dataset: Callable[..., Pascal5iDataset]) -> None:
     """Training episodes are drawn by the published rule: half of them present."""
-    dataset = tiny_dataset(split='trn', with_masks=False)
+    dataset = tiny_dataset(split='trn', masks='none')
     own = [dataset.draw(key).classes[0] == dataset.data_list[key.query]['class_id']
            for key in take(TrainEpisodeSampler(dataset, seed=0), 2000)]
     assert abs(np.mean(own) - 0.5) < 4 * 0.5 / 2000 ** 0.5
@@ -124,7 +124,7 @@ def test_unpaired_episodes_are_half_present(
 def test_same_episodes_for_any_workers_and_batch_size(
         tiny_dataset: Callable[..., Pascal5iDataset]) -> None:
     """Neither the number of workers nor the batch size changes an episode."""
-    dataset = tiny_dataset(split='trn', with_masks=False)
+    dataset = tiny_dataset(split='trn', masks='none')
     expected = [dataset[key] for key in take(TrainEpisodeSampler(dataset, seed=2), 8)]
     for num_workers in (0, 2):
         for batch_size in (1, 4):

@@ -35,13 +35,13 @@ def pil_resized(path: Path, size: tuple[int, int]) -> np.ndarray:
 
 def image_dict(path: Path, mask: Path | None = None) -> dict:
     masks = {} if mask is None else dict(seg_map_path=str(mask))
-    return dict(img_path=str(path), seg_fields=[], **masks)
+    return dict(img_path=str(path), labels=[], seg_fields=[], **masks)
 
 
-def episode_dict(query: dict, supports: list[list[dict]], class_ids: list[int],
-                 presence: list[bool]) -> dict:
+def episode_dict(
+        query: dict, supports: list[list[dict]], class_ids: list[int]) -> dict:
     return dict(episode=9, query=query, supports=supports, class_ids=class_ids,
-                presence=presence, classes=CLASSES)
+                classes=CLASSES)
 
 
 def label_png(path: Path, label_map: np.ndarray) -> Path:
@@ -61,7 +61,7 @@ def test_resize_is_pillows(photo: Path, size: tuple[int, int]) -> None:
                dict(type='Resize', scale=size, backend='pillow')],
         support=[dict(type='LoadImageFromFile', imdecode_backend='pillow')]))
     results = transform(episode_dict(
-        image_dict(photo), [[image_dict(photo)]], [1], [True]))
+        image_dict(photo), [[image_dict(photo)]], [1]))
     assert results['query']['ori_shape'] == (60, 90)
     assert results['query']['img_shape'] == size[::-1]
     assert np.array_equal(results['query']['img'], pil_resized(photo, size))
@@ -82,7 +82,7 @@ def test_config_resize_is_pillows(
     for pipeline, shape in ((cfg.train_pipeline, (400, 400)),
                             (cfg.test_pipeline, (60, 90))):
         results = episode_dict(
-            image_dict(photo, mask), [[image_dict(photo, mask)]], [1], [True])
+            image_dict(photo, mask), [[image_dict(photo, mask)]], [1])
         for config in pipeline:
             results = TRANSFORMS.build(config)(results)
         expected = pil_resized(photo, (400, 400)).transpose(2, 0, 1)
@@ -116,7 +116,7 @@ def test_load_label_map_reads_indices(tmp_path: Path) -> None:
 def test_load_label_map_errors(tmp_path: Path) -> None:
     """One clear error each for no mask, a missing one, and wrong labels."""
     base = dict(classes=CLASSES, seg_fields=[])
-    with pytest.raises(KeyError, match='with_masks=True or take LoadLabelMap out'):
+    with pytest.raises(KeyError, match="masks='all' or take LoadLabelMap out"):
         LoadLabelMap()(dict(base))
     with pytest.raises(FileNotFoundError, match='absent.png'):
         LoadLabelMap()(dict(base, seg_map_path=str(tmp_path / 'absent.png')))
@@ -133,7 +133,7 @@ def test_an_image_without_mask_is_passed_by(name: str) -> None:
     results = dict(img_path='a.jpg', classes=CLASSES, seg_fields=[], has_mask=False)
     assert loader(dict(results)) == results
     for has_mask in ({}, dict(has_mask=True)):
-        with pytest.raises(KeyError, match='the dataset gives none: set with_masks'):
+        with pytest.raises(KeyError, match='the dataset gives none: set masks='):
             loader(dict(img_path='a.jpg', classes=CLASSES, seg_fields=[], **has_mask))
 
 
@@ -141,8 +141,8 @@ def test_masks_without_with_masks(
         tiny_dataset: Callable[..., Pascal5iDataset],
         make_pipeline: Callable[..., list[dict]]) -> None:
     """A pipeline that asks an image-level dataset for masks is told so."""
-    dataset = tiny_dataset(with_masks=False, pipeline=make_pipeline(True))
-    with pytest.raises(RuntimeError, match='episode 2, image .*with_masks=True'):
+    dataset = tiny_dataset(masks='none', pipeline=make_pipeline(True))
+    with pytest.raises(RuntimeError, match="episode 2, image .*masks='all'"):
         dataset[2]
 
 
@@ -157,7 +157,7 @@ def test_label_maps_are_resized_without_mixing(tmp_path: Path, photo: Path) -> N
         query=[dict(type='LoadImageFromFile'), dict(type='LoadLabelMap'),
                dict(type='Resize', scale=(32, 32), backend='pillow')],
         support=[]))
-    query = transform(episode_dict(image_dict(photo, mask), [], [3], [True]))['query']
+    query = transform(episode_dict(image_dict(photo, mask), [], [3]))['query']
     assert query['gt_seg_map'].shape == (32, 32)
     assert set(np.unique(query['gt_seg_map'])) == {0, 3, 255}
 
@@ -173,8 +173,7 @@ def test_error_names_episode_and_support(tmp_path: Path, photo: Path) -> None:
     with pytest.raises(
             RuntimeError, match=r"episode 9, image '.*broken\.jpg'") as error:
         transform(episode_dict(
-            image_dict(photo), [[image_dict(photo)], [image_dict(broken)]], [1, 2],
-            [True, False]))
+            image_dict(photo), [[image_dict(photo)], [image_dict(broken)]], [1, 2]))
     assert error.value.__cause__ is not None
 
 
@@ -182,7 +181,7 @@ def test_error_names_episode_and_support(tmp_path: Path, photo: Path) -> None:
 def loaded(seed: int, label_map: np.ndarray | None = None) -> dict:
     """An image of 4x6 pixels as the transforms leave it."""
     image = dict(
-        img_path=f'{seed}.jpg', ori_shape=(40, 60), img_shape=(4, 6),
+        img_path=f'{seed}.jpg', labels=[], ori_shape=(40, 60), img_shape=(4, 6),
         img=np.random.default_rng(seed).integers(0, 256, (4, 6, 3), np.uint8))
     if label_map is not None:
         image['gt_seg_map'] = label_map
@@ -200,7 +199,7 @@ def test_pack_with_masks() -> None:
     one, two = np.array([[3, 1, 255]], np.uint8), np.array([[1, 1, 0]], np.uint8)
     results = pack(episode_dict(
         loaded(0, query), [[loaded(1, one), loaded(2, two)],
-                           [loaded(3, one), loaded(4, two)]], [3, 1], [False, False]))
+                           [loaded(3, one), loaded(4, two)]], [3, 1]))
     sample = results['data_samples']
     assert sample.gt_sem_seg.data.dtype == torch.uint8
     assert sample.gt_sem_seg.data.tolist() == [[[0, 2, 0], [1, 255, 1]]]
@@ -216,7 +215,7 @@ def test_pack_void_is_no_class() -> None:
     """A query that shows void alone holds no class."""
     query = np.array([[0, 255]], np.uint8)
     sample = pack(episode_dict(
-        loaded(0, query), [[loaded(1)]], [2], [True]))['data_samples']
+        dict(loaded(0, query), labels=[2]), [[loaded(1)]], [2]))['data_samples']
     assert sample.gt_presence.tolist() == [False]
     assert sample.gt_sem_seg.data.tolist() == [[[0, 255]]]
     assert 'support_masks' not in sample
@@ -226,7 +225,7 @@ def test_pack_without_masks() -> None:
     """Without the query's mask presence is the image-level label."""
     support = np.array([[3, 0]], np.uint8)
     results = pack(episode_dict(
-        loaded(0), [[loaded(1, support)], [loaded(2)]], [3, 1], [False, True]))
+        dict(loaded(0), labels=[1, 2]), [[loaded(1, support)], [loaded(2)]], [3, 1]))
     sample = results['data_samples']
     assert sample.gt_presence.tolist() == [False, True]
     assert 'gt_sem_seg' not in sample
@@ -236,7 +235,7 @@ def test_pack_without_masks() -> None:
 def test_pack_inputs_and_metainfo() -> None:
     """Images keep their place; the sample says which episode it is."""
     supports = [[loaded(1), loaded(2)], [loaded(3), loaded(4)]]
-    results = pack(episode_dict(loaded(0), supports, [3, 1], [True, False]))
+    results = pack(episode_dict(loaded(0), supports, [3, 1]))
     inputs, sample = results['inputs'], results['data_samples']
     assert inputs['query'].shape == (3, 4, 6)
     assert inputs['support'].shape == (2, 2, 3, 4, 6)
@@ -266,8 +265,7 @@ def test_presence_survives_the_resize(tmp_path: Path) -> None:
              dict(type='Resize', scale=(8, 8), backend='pillow')]
     results = TRANSFORMS.build(
         dict(type='EpisodeTransform', query=steps, support=steps)).transform(
-        episode_dict(image_dict(photo, mask), [[image_dict(photo, mask)]], [2],
-                     [False]))
+        episode_dict(image_dict(photo, mask), [[image_dict(photo, mask)]], [2]))
     sample = pack(results)['data_samples']
     assert not (sample.gt_sem_seg.data == 1).any()
     assert sample.gt_presence.tolist() == [True]

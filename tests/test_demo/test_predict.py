@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import shutil
 import sys
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -160,8 +162,72 @@ def test_errors(predict, photos: Path, arguments: str, message: str) -> None:
     (photos / 'bare').mkdir()
     (photos / 'bare/notes.txt').write_text('no image')
     (photos / 'empty/cow').mkdir(parents=True)
-    with pytest.raises(SystemExit, match=message):
+    with pytest.raises(SystemExit, match=message) as stopped:
         predict(*arguments.split())
+    assert len(str(stopped.value).splitlines()) == 1
+
+
+def test_damaged_queries_do_not_end_the_run(
+        predict, photos: Path, capsys: pytest.CaptureFixture) -> None:
+    """The others are predicted; all that failed are named at the end, with status 1."""
+    expected = predict('queries', '--support-dir', 'supports')[1]
+    (photos / 'queries/a.jpg').write_text('no image')
+    image = sorted(photos.glob('queries/*.jpg'))[-1]
+    (photos / 'queries/zz.jpg').write_bytes(image.read_bytes()[:700])
+    with pytest.raises(SystemExit) as stopped:
+        predict('queries', '--support-dir', 'supports')
+    lines = stopped.value.code.splitlines()  # a text: Python prints it and exits with 1
+    assert len(lines) == 2
+    for line, name in zip(lines, ('a.jpg', 'zz.jpg')):
+        assert line.startswith(
+            f"predict.py: query image 'queries/{name}' cannot be read: ")
+    content = json.loads((photos / 'out/predictions.json').read_text())
+    assert content['predictions'] == expected
+    assert list(cells(capsys.readouterr().out))[-3:] == [
+        entry['image'] for entry in expected]
+
+
+def test_hidden_files_are_passed_by(predict, photos: Path) -> None:
+    """As in training: macOS' twins of files, and a notebook's folder as a class."""
+    expected = predict('queries', '--support-dir', 'supports')[1]
+    (photos / 'supports/.ipynb_checkpoints').mkdir()
+    image = next(photos.glob('supports/cat/*.jpg'))
+    shutil.copy(image, photos / 'supports/.ipynb_checkpoints')
+    for folder in ('queries', 'supports/cat', 'supports/dog'):
+        (photos / folder / '._a.jpg').write_bytes(b'\0\5\x16\7')
+    assert predict('queries', '--support-dir', 'supports')[1] == expected
+
+
+def test_commas_and_spaces(predict, photos: Path) -> None:
+    """An escaped comma belongs to the name; spaces after commas do not."""
+    first, second = sorted(photos.glob('supports/cat/*.jpg'))
+    expected = predict('queries', '--support', support('cat', photos))[1]
+    first.rename(photos / 'a, b.jpg')
+    second.rename(photos / 'c.jpg')
+    assert predict('queries', '--support', r'cat=a\, b.jpg, c.jpg')[1] == expected
+    (photos / 'c.jpg').rename(photos / ' c.jpg')  # where that is the name
+    assert predict('queries', '--support', r'cat=a\, b.jpg, c.jpg')[1] == expected
+    with pytest.raises(SystemExit, match=(
+            r"'a' does not exist: --support .* comma .* '\\,', or .*--support-dir")):
+        predict('queries', '--support', 'cat=a, b.jpg')
+    with pytest.raises(SystemExit, match=r"'d' does not exist: --mask .* as '\\,'$"):
+        predict('queries', '--support', 'cat= c.jpg', '--mask', 'cat=d')
+
+
+def test_names_of_any_bytes(predict, photos: Path) -> None:
+    """A finished run is not lost to a name that no stream takes."""
+    query = os.fsdecode(b'gr\xf6\xdf.jpg')
+    shutil.copy(next(photos.glob('queries/*.jpg')), photos / query)
+    output, predictions = predict(query, '--support-dir', 'supports')
+    assert r'gr\udcf6\udcdf.jpg' in cells(output)
+    assert [entry['image'] for entry in predictions] == [query]
+
+
+def test_names_composed_otherwise(predict, photos: Path) -> None:
+    """A file is found under either form of its name."""
+    image = next(photos.glob('queries/*.jpg'))
+    shutil.copy(image, photos / unicodedata.normalize('NFD', 'ü.jpg'))
+    assert len(predict('ü.jpg', '--support', 'cat=ü.jpg')[1]) == 1
 
 
 def test_names_are_printed_as_they_are(predict, photos: Path) -> None:

@@ -96,7 +96,7 @@ def test_every_tier_gives_the_same_numbers(
     off = test('off', '--cfg-options', 'model.cache=None')
     ram = test('ram', *options(tmp_path, ram_gb=1, storage=storage))
     disk = test('disk', *options(tmp_path, disk_gb=1, storage=storage))
-    for name in ('mmcv.transforms.LoadImageFromFile.transform',
+    for name in ('mmwsfs.datasets.LoadImageFromFile.transform',
                  f'{DINOVisionTransformer.__module__}.DINOVisionTransformer.extract'):
         monkeypatch.setattr(name, lambda *args: pytest.fail('decoded or computed'))
     again = test('again', *options(tmp_path, disk_gb=1, storage=storage))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -170,3 +173,33 @@ def test_wrong_checkpoints_are_refused(trained, tiny, run_tool, tmp_path):
     for name in ('cut.pth', 'absent.pth'):
         with pytest.raises(SystemExit, match=name):
             run_tool('tools/test.py', tiny[0], tmp_path / name, *arguments)
+
+
+class Call:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder, )
+
+
+@pytest.mark.parametrize('tool', ['test', 'train'])
+def test_foreign_checkpoints_are_refused_in_one_sentence(
+        trained, tiny, tmp_path, tool):
+    """By a tool, before it begins; nothing in the file is run."""
+    path, folder = tmp_path / 'foreign.pth', tmp_path / 'made'
+    torch.save(dict(state_dict=weights(trained, 4), args=Call(folder)), path)
+    checkpoint = ([path] if tool == 'test'
+                  else ['--cfg-options', f'load_from={path}'])
+    process = subprocess.run(
+        [sys.executable, f'tools/{tool}.py', tiny[0], *checkpoint, '--work-dir',
+         tmp_path / 'run'], cwd=REPOSITORY, capture_output=True, text=True)
+    assert process.returncode == 1
+    sentence = process.stderr.splitlines()[-1]
+    assert re.match(
+        rf"checkpoint '{path}' is refused.*{os.mkdir.__module__}\.mkdir", sentence)
+    for word in ('Traceback', 'weights_only', 'trust', '\x1b'):
+        assert word not in process.stdout + process.stderr
+    assert not folder.exists() and not (tmp_path / 'run').exists()

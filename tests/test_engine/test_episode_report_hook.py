@@ -115,6 +115,19 @@ def test_episodes(report_config: Config) -> None:
     assert metrics['mIoU'] == pytest.approx(sum(ious) / len(ious))
 
 
+def test_a_name_that_is_no_text(report_config: Config) -> None:
+    """A file name in another encoding costs nothing of a finished test's report."""
+    runner = Runner.from_cfg(report_config)
+    runner.test()
+    runner.test_evaluator.metrics[0].episodes[2]['query'] = 'caf\udce9.jpg'
+    for name in ('results.json', 'episodes.csv', 'episodes.json'):
+        (Path(runner.log_dir) / name).unlink()
+    hook, = (hook for hook in runner.hooks if isinstance(hook, EpisodeReportHook))
+    hook.after_test_epoch(runner)
+    assert rows_of(runner)[2]['query'] == r'caf\udce9.jpg' and report_of(runner)
+    assert (Path(runner.log_dir) / 'episodes.json').exists()
+
+
 def test_weights_of_no_file(report_config: Config, tmp_path: Path) -> None:
     """After training, the checkpoint it began with is not the one tested."""
     torch.save(

@@ -42,7 +42,7 @@ def no_decoding(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
         def fail(*args, **kwargs):
             raise AssertionError('an image was decoded')
 
-        monkeypatch.setattr('mmcv.transforms.LoadImageFromFile.transform', fail)
+        monkeypatch.setattr('mmwsfs.datasets.LoadImageFromFile.transform', fail)
     return forbid
 
 

@@ -111,6 +111,19 @@ def test_lists_are_checked(
     assert not (tmp_path / 'out/val/fold1.json.gz').exists()
 
 
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_no_byte_order_mark_is_copied(
+        lists: Path, tmp_path: Path, encoding: str,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other readers of JSON stop at one."""
+    expected = read(lists / 'val/fold1.json.gz')
+    (lists / 'val/fold1.json.gz').write_bytes(
+        gzip.compress(json.dumps(expected).encode(encoding)))
+    convert(monkeypatch, tmp_path / 'out', '--lists', lists)
+    content = gzip.decompress((tmp_path / 'out/val/fold1.json.gz').read_bytes())
+    assert content == json.dumps(expected).encode()
+
+
 @pytest.mark.parametrize('as_url', [False, True])
 def test_a_list_is_missing(lists: Path, tmp_path: Path, as_url: bool,
                            monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +165,23 @@ def test_lists_from_annotations(
     assert len(printed) == 8
     assert printed[0].endswith('trn/fold0.json.gz: 3 entries, 3 images, 2 classes')
     assert printed[7].endswith('val/fold3.json.gz: 20 entries, 1 images, 20 classes')
+
+
+def test_areas_that_are_missing(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are those of the segmentations: here a triangle of some 40 pixels."""
+    file = coco_file(tmp_path / 'a.json', {
+        n: [(label, 9999, 0) for label in COCO_CLASSES] for n in (1, 2)})
+    content = json.loads(file.read_text())
+    for annotation in content['annotations']:
+        if annotation['image_id'] == 2:
+            annotation['area'] = None
+    file.write_text(json.dumps(content))
+    for area, images in ((30, [1, 2]), (60, [1])):
+        convert(monkeypatch, tmp_path / str(area), '--annotations', file, file,
+                '--min-area', area)
+        assert read(tmp_path / f'{area}/val/fold0.json.gz')['0'] == [
+            f'{image:012d}.jpg' for image in images]
 
 
 def test_min_area_and_repetition(

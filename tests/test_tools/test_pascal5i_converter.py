@@ -100,6 +100,26 @@ def test_lists_are_checked(lists: Path, tmp_path: Path, text: str, message: str,
         convert(monkeypatch, tmp_path / 'out', '--lists', lists)
 
 
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_no_byte_order_mark_is_copied(
+        lists: Path, tiny_voc: Path, tmp_path: Path, encoding: str,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be a part of the first image's name for whoever reads the copy."""
+    for name in LISTS:
+        (lists / name).write_bytes((lists / name).read_text().encode(encoding))
+    convert(monkeypatch, tmp_path / 'out', '--lists', lists)
+    for name in LISTS:
+        assert (tmp_path / 'out' / name).read_bytes() == (
+            tiny_voc / 'splits/tiny' / name).read_bytes()
+
+
+def test_list_that_is_no_text(
+        lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (lists / 'val/fold1.txt').write_bytes('größer__06'.encode('latin-1'))
+    with pytest.raises(ValueError, match="list 'val/fold1.txt' is no UTF-8 text"):
+        convert(monkeypatch, tmp_path / 'out', '--lists', lists)
+
+
 def test_a_list_is_missing(
         lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The missing list is named."""
@@ -149,6 +169,26 @@ def test_named_image_files(
             assert set(lines) == counted(voc, other, fold, 300)
 
 
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
+def test_image_lists_of_other_programs(
+        voc: Path, tmp_path: Path, encoding: str,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte-order mark is no part of the first name, nor a hidden file a mask."""
+    def make(out: str) -> dict[str, str]:
+        convert(monkeypatch, tmp_path / out, '--masks', voc, '--min-area', 300)
+        return {name: (tmp_path / out / name).read_text() for name in LISTS}
+
+    expected = make('plain')
+    file = voc / 'ImageSets/Segmentation/val.txt'
+    file.write_bytes(file.read_text().encode(encoding))
+    masks = voc / 'SegmentationClassAug'
+    folder = masks.resolve()
+    masks.unlink()
+    shutil.copytree(folder, masks)
+    (masks / '._trn_01_1.png').write_bytes(b'\0\5\x16\7')
+    assert make('marked') == expected
+
+
 def test_default_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """2048 pixels if nothing is said: 2047 are too few."""
     masks = tmp_path / 'SegmentationClassAug'
@@ -186,6 +226,17 @@ def test_missing_val_images(tiny_voc: Path, tmp_path: Path, capsys,
         convert(monkeypatch, tmp_path / 'out', '--masks', tiny_voc / VOC)
     error = capsys.readouterr().err
     assert 'ImageSets/Segmentation/val.txt' in error and '--val-images' in error
+
+
+def test_missing_masks(
+        voc: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is named, not an empty list that would come of it."""
+    (voc / 'SegmentationClassAug').unlink()
+    with pytest.raises(SystemExit):
+        convert(monkeypatch, tmp_path / 'out', '--masks', voc)
+    error = capsys.readouterr().err
+    assert f"'{voc / 'SegmentationClassAug'}' does not exist: --masks names" in error
+    assert not (tmp_path / 'out').exists()
 
 
 def test_image_without_mask(

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
+from itertools import count
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -87,8 +88,9 @@ def jobs(run_folds: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(run_folds.FoldRunner, 'execute', execute)
     # Runs have folders by the second; these would be made within one.
+    runs = count()
     monkeypatch.setattr('mmengine.runner.runner.time', SimpleNamespace(
-        time=lambda: time.time() + 2 * len(done), strftime=time.strftime,
+        time=lambda: time.time() + 2 * next(runs), strftime=time.strftime,
         localtime=time.localtime))
     # Most of a tiny run's time would go into the layout of the config that is dumped.
     monkeypatch.setattr(
@@ -298,7 +300,7 @@ def test_one_command_at_a_time(
         run: Callable[..., dict], run_folds: ModuleType, config: Path, tmp_path: Path,
         tool: Callable[[str], None]) -> None:
     """A job that outlives its killed parent still keeps others out of the work dir."""
-    tool('time.sleep(60)')
+    tool('time.sleep(600)')
     command = (
         f"import sys; sys.path.insert(0, '{REPO}/tools'); import run_folds; "
         'from pathlib import Path; '
@@ -333,7 +335,7 @@ def test_killed_and_started_again(
     wait_for(lambda: (work / 'fold0/last_checkpoint').exists(), parent)
     job, = children(parent.pid)
     parent.terminate()
-    output, _ = parent.communicate(timeout=30)
+    output, _ = parent.communicate(timeout=600)
     assert parent.returncode == 128 + signal.SIGTERM
     assert f'fold 0: training; log: {work}/fold0/train.log' in output
     wait_for(lambda: not locked(work))
@@ -368,10 +370,10 @@ def locked(work_dir: Path) -> bool:
 
 def wait_for(condition: Callable[[], bool],
              process: subprocess.Popen | None = None) -> None:
-    """Wait a minute at most; not for a process that has ended."""
-    for _ in range(600):
+    """Wait ten minutes at most; not for a process that has ended."""
+    for _ in range(6000):
         if condition():
             return
         assert process is None or process.poll() is None
         time.sleep(0.1)
-    raise AssertionError('waited for a minute')
+    raise AssertionError('waited for ten minutes')

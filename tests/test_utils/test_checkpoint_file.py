@@ -5,9 +5,12 @@ import argparse
 import hashlib
 import os
 import pathlib
+import pickle
 import re
 import sys
+import traceback
 import types
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 
@@ -122,6 +125,38 @@ def test_truncated_file(path: Path, share: float) -> None:
         read_checkpoint(path)
 
 
+@pytest.mark.parametrize('zipped', [True, False])
+def test_both_formats_are_read(path: Path, zipped: bool) -> None:
+    """PyTorch's, before and since 1.6; foreign objects are named in either."""
+    content = dict(state_dict=dict(a=torch.arange(3.)), epoch=2)
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    read = read_checkpoint(path)
+    assert torch.equal(read['state_dict']['a'], torch.arange(3.)) and read['epoch'] == 2
+    torch.save(dict(content, args=argparse.Namespace()), path,
+               _use_new_zipfile_serialization=zipped)
+    with pytest.raises(ValueError, match='refused.*argparse.Namespace'):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize('kind', ['foreign', 'older', 'pickle', 'cut'])
+def test_one_sentence(path: Path, kind: str) -> None:
+    """None of torch's paragraphs, colours or advice, not in the traceback either."""
+    content = dict(state_dict=dict(a=torch.ones(100)), args=argparse.Namespace())
+    torch.save(content, path, _use_new_zipfile_serialization=kind != 'older')
+    if kind == 'pickle':
+        path.write_bytes(pickle.dumps(content))
+    elif kind == 'cut':
+        path.write_bytes(path.read_bytes()[:500])
+    with warnings.catch_warnings(record=True) as warned, pytest.raises(
+            ValueError) as error:
+        read_checkpoint(path)
+    printed = ''.join(traceback.format_exception(error.value))
+    for word in ('weights_only=', 'trust', '\x1b', 'Unpickling'):
+        assert word not in printed
+    assert str(error.value).count('\n') == 0 and str(path) in str(error.value)
+    assert printed.count('Error: ') == 1 and not warned
+
+
 def test_foreign_file(path: Path) -> None:
     path.write_text('<html>404 not found</html>')
     with pytest.raises(ValueError, match='no PyTorch checkpoint'):
@@ -166,6 +201,14 @@ def test_hash_in_the_name(tmp_path: Path, name: str, stem: str) -> None:
     assert path.name == f'{stem}-{digest[:8]}.pth'
     assert re.findall(HASH_REGEX, path.name)[-1] == digest[:8]
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_without_the_hash_stays(tmp_path: Path) -> None:
+    """The name without the hash is another file's."""
+    (tmp_path / 'a.pth').write_text('mine')
+    path = write_checkpoint(dict(a=1), tmp_path / 'a.pth', with_hash=True)
+    assert (tmp_path / 'a.pth').read_text() == 'mine'
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / 'a.pth', path])
 
 
 def test_hash_depends_on_the_content_only(tmp_path: Path) -> None:

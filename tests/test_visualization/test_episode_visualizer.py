@@ -3,15 +3,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
+import mmcv
 import numpy as np
 import pytest
 import torch
 from mmengine.structures import PixelData
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from mmwsfs.datasets import LoadImageFromFile
 from mmwsfs.structures import FewShotDataSample
 from mmwsfs.visualization import EpisodeVisualizer, episode_visualizer
-from mmwsfs.visualization.episode_visualizer import VOID, WAY_COLOURS, overlay, titled
+from mmwsfs.visualization.episode_visualizer import (
+    VOID,
+    WAY_COLOURS,
+    overlay,
+    read_rgb,
+    titled,
+)
 
 SIDE = 200  # of a tile
 
@@ -147,6 +156,44 @@ def test_long_titles_stay_in_their_tile() -> None:
     assert long.shape == short.shape
     assert (long < 255).sum() > 20 * (short < 255).sum()
     assert (long[:, -1] == 255).all()  # it ends before the tile does
+
+
+def test_files_are_shown_as_the_model_sees_them(tmp_path: Path) -> None:
+    """16 bits of grey are scaled, also where the model scales them."""
+    path = tmp_path / 'grey.png'
+    Image.fromarray(np.full((4, 5), 32896, np.uint16)).save(path)
+    assert (read_rgb(str(path)) == 128).all()
+    assert np.array_equal(
+        read_rgb(str(path)), LoadImageFromFile(imdecode_backend='pillow')(
+            dict(img_path=str(path)))['img'][..., ::-1])
+
+
+@pytest.mark.parametrize('reader', ['pillow', 'cv2'])
+def test_files_that_one_decoder_reads(tmp_path: Path, reader: str) -> None:
+    """An icon only Pillow knows, a Radiance file only OpenCV."""
+    pixels = np.full((16, 16, 3), (200, 100, 50), np.uint8)
+    path = tmp_path / ('image.ico' if reader == 'pillow' else 'image.hdr')
+    if reader == 'pillow':
+        Image.fromarray(pixels).save(path)
+    else:
+        cv2.imwrite(str(path), pixels[..., ::-1].astype(np.float32) / 255)
+    with pytest.raises((cv2.error, UnidentifiedImageError)):
+        mmcv.imread(path, channel_order='rgb',
+                    backend='cv2' if reader == 'pillow' else 'pillow')
+    shown = read_rgb(str(path))
+    assert shown.shape == pixels.shape and shown.dtype == np.uint8
+    assert np.abs(shown - pixels.astype(int)).max() <= 3
+
+
+@pytest.mark.parametrize('content', [b'', b'no image'])
+def test_files_that_none_reads(tmp_path: Path, content: bytes) -> None:
+    """One clear error, no assertion of a decoder's."""
+    path = tmp_path / 'image.jpg'
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"image '.*image\.jpg' cannot be read: "):
+        read_rgb(str(path))
+    with pytest.raises(FileNotFoundError):
+        read_rgb(str(tmp_path / 'none.jpg'))
 
 
 def test_draw_sample(visualizer: EpisodeVisualizer, tmp_path: Path,

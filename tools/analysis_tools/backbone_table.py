@@ -9,7 +9,6 @@ device. --peak also runs each backbone, with made weights, on one image on the C
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,29 +57,15 @@ class Row:
             f'{self.feature_bytes:,}')
 
 
-def scales(pipeline: object) -> Iterator[tuple[int, int]]:
-    """(width, height) of every Resize in a pipeline, those within others included."""
-    if isinstance(pipeline, dict):
-        if pipeline.get('type') == 'Resize':
-            yield tuple(pipeline['scale'])
-        pipeline = list(pipeline.values())
-    if isinstance(pipeline, (list, tuple)):
-        for part in pipeline:
-            yield from scales(part)
-
-
 def on_meta(config: Path) -> tuple[DINOVisionTransformer, torch.Tensor]:
     """The config's backbone, and one of its test images, both without memory."""
     cfg = Config.fromfile(config)
     init_default_scope(cfg.default_scope)
-    sizes = set(scales(cfg.test_dataloader.dataset.pipeline))
-    if len(sizes) != 1:
-        raise ValueError(
-            f"the test pipeline of '{config}' resizes to {sorted(sizes)}: it must "
-            'resize to one size')
-    width, height = sizes.pop()
+    size = cfg.test_dataloader.dataset.get('img_size')
+    if size is None:
+        raise ValueError(f"the test dataset of '{config}' has no img_size: set one")
     with torch.device('meta'):
-        return MODELS.build(cfg.model.backbone), torch.empty(1, 3, height, width)
+        return MODELS.build(cfg.model.backbone), torch.empty(1, 3, size, size)
 
 
 def measure(config: Path) -> Row:

@@ -42,10 +42,12 @@ COLUMNS = ('storage', 'bytes of an image', 'presence logits, max', 'mean',
 def logits(model: FewShotSegmentor, query: ViTFeatures, support: ViTFeatures,
            data: dict) -> tuple[torch.Tensor, torch.Tensor]:
     """Presence and segmentation logits of one episode, see ``pair_logits``."""
-    way_shot = tuple(data['inputs']['support'].shape[1:3])
-    size = tuple(data['inputs']['query'].shape[-2:])
-    masks = model.support_masks(support, size, data['data_samples'])
-    return model.pair_logits(query, support, masks, way_shot)
+    sample = data['data_samples'][0]
+    given = (list(sample.support_masks.flatten(0, 1))
+             if 'support_masks' in sample else None)
+    masks = model.support_masks(
+        support, tuple(data['inputs']['query'].shape[-2:]), given)
+    return model.pair_logits(query, model.embed_supports(support, masks))
 
 
 def main() -> None:
@@ -66,7 +68,7 @@ def main() -> None:
     for number in track(range(min(args.episodes, len(dataset))), 'episodes'):
         with torch.no_grad():
             data = model.data_preprocessor(pseudo_collate([dataset[number]]))
-            query, support = model.extract_episodes(data['inputs'])
+            query, support, _ = model.extract_episodes(data['inputs'])
             wanted = logits(model, query, support, data)
             spread.append(wanted[1].flatten())
             for storage, lists in differences.items():
@@ -78,7 +80,7 @@ def main() -> None:
                 for index, (one, two) in enumerate(zip(found, wanted)):
                     lists[index].append((one - two).abs().flatten())
                     lists[2 + index].append(
-                        (one.argmax(dim=3) != two.argmax(dim=3)).float().flatten())
+                        (one.argmax(dim=1) != two.argmax(dim=1)).float().flatten())
     rows = []
     for storage, lists in differences.items():
         presence, pixels, presences_off, pixels_off = map(torch.cat, lists)

@@ -21,9 +21,10 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from mmwsfs.models.build_part import build_part
 from mmwsfs.models.necks.correlation_transformer import kept_keys
 from mmwsfs.registry import MODELS
-from mmwsfs.structures import ViTFeatures
+from mmwsfs.structures import TokenGrid
 from mmwsfs.utils.peak_memory import give_freed_memory_back, peak_growth
 from mmwsfs.utils.tables import markdown_table
 
@@ -48,15 +49,16 @@ class Pair:
         with torch.device('meta'):
             backbone = MODELS.build(model.backbone)
         self.name = config.stem
-        self.neck = MODELS.build(model.neck)
-        self.cls_head = MODELS.build(model.cls_head)
-        self.seg_head = MODELS.build(model.seg_head)
-        unused = torch.zeros(1, 0)
+        self.neck = build_part(
+            model.neck, num_layers=backbone.num_layers, num_heads=backbone.num_heads)
+        self.cls_head, self.seg_head = (
+            build_part(head, in_channels=self.neck.out_channels)
+            for head in (model.cls_head, model.seg_head))
         self.query, self.support = (
-            ViTFeatures(
+            TokenGrid(
                 torch.randn(
                     1, backbone.num_layers, 1 + grid * grid, backbone.embed_dims),
-                unused, unused, (grid, grid)) for _ in range(2))
+                (grid, grid)) for _ in range(2))
         size = grid * backbone.patch_size
         side = round(size * object_share**0.5)
         start = (size - side) // 2

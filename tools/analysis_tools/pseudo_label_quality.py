@@ -25,30 +25,30 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
 from mmwsfs.apis import init_model
-from mmwsfs.datasets.few_shot_dataset import FewShotDataset
-from mmwsfs.engine.enhancer_examples import ExampleMaker, listed_classes
-from mmwsfs.engine.enhancer_trainer import label_iou
-from mmwsfs.engine.probe_fitting import support_overlap
+from mmwsfs.fitting import LabelledImages
+from mmwsfs.models import FewShotSegmentor
+from mmwsfs.models.pseudo_labels.enhancer_examples import ExampleMaker
+from mmwsfs.models.pseudo_labels.enhancer_training import label_iou
 from mmwsfs.registry import DATASETS, MODELS
+from mmwsfs.utils.areas import label_areas
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from cli import add_common_arguments, load_config  # noqa: E402
 
 
-def build_dataset(cfg: Config, split: str) -> FewShotDataset:
-    """The images of a split with their masks, resized as the config's supports are."""
-    dataset = cfg.test_dataloader.dataset
-    steps = next(step for step in dataset.pipeline if step.type == 'EpisodeTransform')
-    load, *others = steps.query
-    resize = [step for step in others if step.type == 'Resize']
-    labels = [step for step in others if step.type != 'Resize']
-    steps.support = [load, *labels, *resize]  # masks are resized with their images
-    dataset.update(split=split, with_masks=True, num_episodes=None, way=1, shot=1)
-    built = DATASETS.build(dataset)
+def build_images(cfg: Config, model: FewShotSegmentor, dataset: dict
+                 ) -> LabelledImages:
+    """All images of a dataset with their masks, resized as in training."""
+    init_default_scope(cfg.default_scope)
+    if model.cache is not None:
+        model.cache.bind(model.backbone)
+    # As split 'trn' has it: masks are resized with their images.
+    built = DATASETS.build(dict(
+        dataset, masks='all', support_masks=True, num_episodes=None, way=1, shot=1))
     built.full_init()
     built.read_lazily()
-    return built
+    return LabelledImages(built, model.extract_image, None, model.cache is not None)
 
 
 @torch.no_grad()
@@ -61,45 +61,39 @@ def quality(cfg: Config, split: str, enhancer: str | None, partners: int) -> dic
     model = MODELS.build(cfg.model).eval()
     model.backbone.init_weights()
     model.labeler.init_weights()
-    if model.cache is not None:
-        model.cache.bind(model.backbone)
-    dataset = build_dataset(cfg, split)
-    names = sorted({entry['name'] for entry in dataset.data_list})
-    examples = ExampleMaker(
-        dataset, model.labeler, model.extract_image, partners, seed=0).make(names)
-    return dict(images=len(names), **label_iou(model.labeler, examples))
+    images = build_images(
+        cfg, model, dict(cfg.test_dataloader.dataset, split=split))
+    examples = ExampleMaker(images, model.labeler, partners, seed=0).make(
+        sorted(images.classes))
+    return dict(images=len(images.classes), **label_iou(model.labeler, examples))
 
 
 @torch.no_grad()
 def training_quality(cfg: Config, checkpoint: str) -> dict:
     """IoUs in per cent of a run's labels on the training images without masks."""
-    init_default_scope(cfg.default_scope)
     model = init_model(cfg, checkpoint)
-    if model.cache is not None:
-        model.cache.bind(model.backbone)
     settings = cfg.train_dataloader.dataset
+    init_default_scope(cfg.default_scope)
     masked = set(DATASETS.build(settings).masked_images or ())
-    dataset = DATASETS.build(dict(settings, mask_ratio=None, mask_list=None))
-    dataset.full_init()
-    dataset.read_lazily()
-    classes = listed_classes(dataset)
-    names = sorted(classes.keys() - masked)
-    sums = torch.zeros(2, len(dataset.metainfo['classes']), 2, dtype=torch.double)
+    images = build_images(cfg, model, settings)
+    names = sorted(images.classes.keys() - masked)
+    areas = torch.zeros(2, images.num_classes, 2, dtype=torch.long)
     for name in names:
-        image = dataset.read_image(name)
-        features = model.extract_image(image['img'])
-        for number in classes[name]:
-            for row, told in enumerate((False, True)):
-                sums[row, number - 1] += torch.tensor(
-                    support_overlap(model.labeler, features, image, number, told))
-    shown = sums[0, :, 1] > 0
-    found: dict = dict(images=len(names))
-    for name, own in zip(('enhancer', 'with_classes'), sums):
-        both, either = own.sum(dim=0).tolist()
-        found[name] = 100 * both / max(either, 1)
-        found[f'{name}_class_mean'] = float(
-            100 * (own[shown, 0] / own[shown, 1]).mean())
-    return found
+        image = images[name]
+        for number, truth in zip(image.classes, image.masks):
+            for row, classes in enumerate((None, torch.tensor([number]))):
+                mask = model.labeler(
+                    image.features, image.features, tuple(truth.shape), classes)[0]
+                areas[row, number - 1] += label_areas(
+                    mask.long(), truth, 2, 'ignored')[1]
+    shown = areas[0, :, 1] > 0
+    result: dict = dict(images=len(names))
+    for name, of_classes in zip(('labels', 'with_classes'), areas):
+        intersection, union = of_classes.sum(dim=0).tolist()
+        result[name] = 100 * intersection / max(union, 1)
+        result[f'{name}_class_mean'] = float(
+            100 * (of_classes[shown, 0] / of_classes[shown, 1]).mean())
+    return result
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -121,11 +115,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     if cfg.model.get('labeler') is None:
         parser.error(f"the model of '{args.config}' has no labeler")
     if args.checkpoint:
-        split, found = 'trn', training_quality(cfg, args.checkpoint)
+        split, result = 'trn', training_quality(cfg, args.checkpoint)
     else:
         split = args.split
-        found = quality(cfg, split, args.enhancer, args.partners)
-    print(json.dumps(dict(config=args.config, fold=args.fold, split=split, **found)))
+        result = quality(cfg, split, args.enhancer, args.partners)
+    print(json.dumps(dict(config=args.config, fold=args.fold, split=split, **result)))
 
 
 if __name__ == '__main__':

@@ -64,7 +64,7 @@ def points(args: argparse.Namespace) -> list[Point]:
     """From tags alone to masks for all."""
     return [
         Point('image', args.image),
-        *(Point(f'mixed-{ratio:g}', args.mixed, (f'{MASKS}.mask_ratio={ratio:g}', ))
+        *(Point(f'mixed-{ratio:g}', args.mixed, (f'{MASKS}.masks={ratio:g}', ))
           for ratio in sorted(args.ratios)),
         Point('pixel', args.pixel),
     ]
@@ -110,8 +110,8 @@ def mask_share(point: Point, seed: int, args: argparse.Namespace) -> float:
         init_default_scope(cfg.default_scope)
         dataset = DATASETS.build(cfg.train_dataloader.dataset)
         images = {entry['name'] for entry in dataset.data_list}
-        masked = images if dataset.masked_images is None else dataset.masked_images
-        shares.append(len(masked) / len(images) if dataset.with_masks else 0.)
+        masked = dataset.masked_images
+        shares.append(1. if masked is None else len(masked) / len(images))
     return float(np.mean(shares))
 
 
@@ -198,7 +198,7 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--image', required=True, help='config that reads no mask')
-    parser.add_argument('--mixed', required=True, help='config with a mask_ratio')
+    parser.add_argument('--mixed', required=True, help='config with masks for a share')
     parser.add_argument('--pixel', required=True, help='config that reads all masks')
     parser.add_argument(
         '--ratios', nargs='+', type=float, default=[0.01, 0.05, 0.1, 0.2])

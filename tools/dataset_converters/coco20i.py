@@ -25,13 +25,14 @@ from pathlib import Path
 from list_files import published_lists, write_list
 
 from mmwsfs.datasets import Coco20iDataset
-from mmwsfs.datasets.coco_annotations import read_coco
+from mmwsfs.datasets.coco_annotations import object_area, read_coco
 from mmwsfs.datasets.split_lists import (
     FOLDS,
     coco_image_name,
     parse_class_images,
     split_classes,
 )
+from mmwsfs.utils.text_file import decode_text
 
 CLASSES = Coco20iDataset.METAINFO['classes']
 
@@ -62,7 +63,8 @@ def lists_from_annotations(file: Path, split: str, out: Path, min_area: float) -
         areas: Counter[int] = Counter()
         for annotation in coco.imgToAnns[image_id]:
             if not annotation.get('iscrowd', 0):
-                areas[numbers[annotation['category_id']]] += annotation['area']
+                areas[numbers[annotation['category_id']]] += object_area(
+                    coco, annotation)
         for number, area in areas.items():
             if area >= min_area:
                 images[number].append(name)
@@ -75,10 +77,14 @@ def lists_from_annotations(file: Path, split: str, out: Path, min_area: float) -
 
 
 def write_content(out: Path, split: str, fold: int, content: bytes) -> None:
-    """Check a list and write it."""
+    """Check a list and write it: as it is, if it is UTF-8 without byte-order mark."""
     path = out / split / f'fold{fold}.json.gz'
     entries = parse_class_images(
         content, path, split_classes(split, fold, len(CLASSES), interleaved=True))
+    text = gzip.decompress(content)
+    plain = decode_text(text, path, 'split list').encode()
+    if plain != text:
+        content = gzip.compress(plain, mtime=0)
     write_list(path, content, entries)
 
 

@@ -3,8 +3,8 @@
     upgrade_checkpoint.py OLD.pth NEW.pth
 
 Before supervision was the model's own setting, the metric and the prototype maps
-lay within the neck, and the prior kept moments of its own. The weights are the same, and
-so are the predictions; the new file holds them alone and takes no further training.
+lay within the neck, and the prior kept moments of its own. Weights and predictions are
+the same; the new file holds the weights alone: it is no checkpoint to resume from.
 What needs no change is copied.
 """
 

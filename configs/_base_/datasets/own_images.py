@@ -4,26 +4,12 @@ way = int('{{$MMWSFS_WAY:1}}')
 shot = int('{{$MMWSFS_SHOT:1}}')
 protocol = '{{$MMWSFS_PROTOCOL:FS-CS}}'
 
-load_image = dict(type='LoadImageFromFile', imdecode_backend='pillow')
-resize = dict(type='Resize', scale=(392, 392), backend='pillow')
-pipeline = [
-    dict(
-        type='EpisodeTransform',
-        query=[load_image, resize],
-        support=[load_image, resize]),
-    dict(type='PackEpisodeInputs'),
-]
-
 train_dataloader = dict(
     batch_size=12,
     num_workers=2,
     persistent_workers=True,
     sampler=dict(type='TrainEpisodeSampler'),
-    dataset=dict(
-        type='FewShotFolderDataset',
-        split='trn',
-        with_masks=False,
-        pipeline=pipeline))
+    dataset=dict(type='FewShotFolderDataset', split='trn', masks='none'))
 test_dataloader = dict(
     batch_size=1,
     num_workers=2,
@@ -32,11 +18,10 @@ test_dataloader = dict(
     dataset=dict(
         type='FewShotFolderDataset',
         split='val',
-        with_masks=False,
+        masks='none',
         way=way,
         shot=shot,
         protocol=protocol,
-        num_episodes=400,
-        pipeline=pipeline))
+        num_episodes=400))
 test_evaluator = dict(
     type='FewShotMetric', void='ignored' if protocol == 'FS-S' else 'background')

@@ -2,6 +2,7 @@
 # threshold is each map's own mean + std / 2: 0.4 belongs to DINO ViT-S/8.
 _base_ = './cst_vit-s.py'
 
+img_size = 392
 model = dict(
     backbone=dict(
         arch='dinov2-small',
@@ -9,7 +10,6 @@ model = dict(
         patch_size=14,
         layer_scale_init_value=1.0,
         init_cfg=dict(
-            type='Pretrained',
             checkpoint='https://dl.fbaipublicfiles.com/dinov2/dinov2_vits14/'
             'dinov2_vits14_pretrain.pth')),
     labeler=dict(adaptive=0.5))

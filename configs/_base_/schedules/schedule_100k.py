@@ -22,4 +22,5 @@ default_hooks = dict(
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='FewShotVisualizationHook'),
     report=dict(type='EpisodeReportHook'),
-    feature_cache=dict(type='FeatureCacheHook'))
+    feature_cache=dict(type='FeatureCacheHook'),
+    fitting=dict(type='FittingHook'))

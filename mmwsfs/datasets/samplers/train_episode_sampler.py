@@ -25,7 +25,9 @@ class TrainEpisodeSampler(Sampler):
             random seed that all ranks share.
         paired (bool): every query comes twice in a row, once with a class that it
             shows and once with one that it does not, instead of by the published
-            draw, so that the two differ in the support alone. Defaults to False.
+            draw, so that the two differ in the support alone. (Of a query that shows
+            every class both are present; the dataset warns of these.) Defaults to
+            False.
     """
 
     def __init__(self, dataset: Sized, seed: int | None = None,

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import torch
 from mmcv.transforms import BaseTransform, Compose
 
 from mmwsfs.registry import TRANSFORMS
+from mmwsfs.structures import LazyImage
 
 from .lazy_loader import LazyLoader
 
@@ -14,8 +14,9 @@ from .lazy_loader import LazyLoader
 class EpisodeTransform(BaseTransform):
     """Apply image transforms to the query and to every support of an episode.
 
-    While ``lazy`` is set no pixel is read: images are
-    :class:`~mmwsfs.structures.LazyImage`, for a model that caches their features.
+    While the attribute ``lazy`` is True no pixel is read: images are
+    :class:`~mmwsfs.structures.LazyImage`, for a model that caches their features. It
+    is to be set before worker processes begin.
 
     Args:
         query (list[dict]): transforms for the query.
@@ -30,22 +31,19 @@ class EpisodeTransform(BaseTransform):
         self.support = Compose([TRANSFORMS.build(config) for config in support])
         self.lazy_query = LazyLoader(self.query)
         self.lazy_support = LazyLoader(self.support)
-        # In shared memory: worker processes may have begun before it is set.
-        self._lazy = torch.zeros(1, dtype=torch.bool).share_memory_()
+        self.lazy = False
 
     @property
     def can_be_lazy(self) -> bool:
         """Whether an image has the same pixels every time: nothing augments."""
         return self.lazy_query.supported and self.lazy_support.supported
 
-    @property
-    def lazy(self) -> bool:
-        """Whether pixels are left unread."""
-        return bool(self._lazy)
-
-    @lazy.setter
-    def lazy(self, value: bool) -> None:
-        self._lazy.fill_(value)
+    def lazy_images(self, paths: Sequence[str]) -> list[LazyImage]:
+        """Image files as query and as support, unread; equal ones once."""
+        images = (
+            loader.image(path)
+            for loader in (self.lazy_query, self.lazy_support) for path in paths)
+        return list({image.key: image for image in images}.values())
 
     @staticmethod
     def _apply(transforms: Callable[[dict], dict], image: dict, results: dict) -> dict:

@@ -7,14 +7,16 @@ from functools import cache, partial
 
 import numpy as np
 import torch
-from mmcv.transforms import Compose, LoadImageFromFile, Resize
+from mmcv.transforms import Compose, Resize, loading
 from mmengine import fileio
 from PIL import Image
 from torch import Tensor
 
 from mmwsfs.structures import LazyImage
+from mmwsfs.utils.image_file import is_16_bit
 
 from .load_coco_label_map import LoadCocoLabelMap
+from .load_image_from_file import LoadImageFromFile
 from .load_label_map import LoadLabelMap
 from .load_object_mask import LoadObjectMask
 
@@ -22,6 +24,8 @@ _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # of EXIF: width and height swappe
 _PNG_EXIF = (b'eXIf', b'exif', b'xmp')  # one of these is in a PNG with EXIF
 # The transforms that load labels and leave pixels as they are.
 LABEL_LOADERS = (LoadCocoLabelMap, LoadLabelMap, LoadObjectMask)
+# MMCV's: in a config of another scope.
+IMAGE_LOADERS = (LoadImageFromFile, loading.LoadImageFromFile)
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
@@ -39,7 +43,7 @@ def _is_turned(image: Image.Image, content: bytes) -> bool:
 
 
 def _inspect(path: str) -> tuple[str, tuple[int, int]]:
-    """Digest of a file's content, and the image's (height, width); not decoded."""
+    """What tells a file's content, and the image's (height, width); not decoded."""
     state = os.stat(path)
     return _inspect_version(path, state.st_mtime_ns, state.st_size)
 
@@ -52,9 +56,12 @@ def _inspect_version(path: str, *version: int) -> tuple[str, tuple[int, int]]:
             width, height = image.size
             if _is_turned(image, content):
                 width, height = height, width
+            # Their pixels were once clipped: features cached then are of no use.
+            depth = ' 16-bit' if is_16_bit(image) else ''
     except Exception as error:  # whatever a damaged file makes the readers raise
         raise ValueError(f"image '{path}' is damaged or none: {error}") from error
-    return hashlib.blake2b(content, digest_size=16).hexdigest(), (height, width)
+    digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+    return digest + depth, (height, width)
 
 
 def _read(path: str, transforms: Compose) -> Tensor:
@@ -74,16 +81,16 @@ class LazyLoader:
     def __init__(self, transforms: Compose) -> None:
         self._all = transforms.transforms
         self._pixels = Compose([
-            t for t in self._all if isinstance(t, (LoadImageFromFile, Resize))])
+            t for t in self._all if isinstance(t, (loading.LoadImageFromFile, Resize))])
         self._labels = Compose([
-            t for t in self._all if not isinstance(t, LoadImageFromFile)])
+            t for t in self._all if not isinstance(t, loading.LoadImageFromFile)])
 
     @property
     def supported(self) -> bool:
         """Whether the pixels are the same every time, and of a size known before."""
         return all(
             isinstance(t, LABEL_LOADERS)
-            or (type(t) is LoadImageFromFile and t.color_type == 'color'
+            or (type(t) in IMAGE_LOADERS and t.color_type == 'color'
                 and t.imdecode_backend in ('cv2', 'pillow'))  # both turn by EXIF
             or (isinstance(t, Resize) and t.scale and not t.keep_ratio)
             for t in self._all)

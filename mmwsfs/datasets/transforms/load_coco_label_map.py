@@ -3,10 +3,11 @@ from __future__ import annotations
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from mmwsfs.datasets.coco_region import object_rle
 from mmwsfs.registry import TRANSFORMS
 from mmwsfs.structures import VOID
 
-from .mask_loader import MaskLoader
+from .mask_loader import MaskLoader, check_shown
 
 
 @TRANSFORMS.register_module()
@@ -23,8 +24,9 @@ class LoadCocoLabelMap(MaskLoader):
 
     Raises:
         KeyError: the dataset gives no annotations.
-        ValueError: the image has another size than its annotations say, or an object's
-            segmentation is malformed or reaches out of the image.
+        ValueError: the image has another size than its annotations say; they lack a
+            class for which the lists name the image (``labels``); an object's
+            segmentation is malformed or reaches far out of the image.
     """
 
     def load(self, results: dict) -> tuple[np.ndarray, set[int]]:
@@ -32,13 +34,18 @@ class LoadCocoLabelMap(MaskLoader):
         if 'coco' not in results:
             raise KeyError(
                 'LoadCocoLabelMap needs annotations, but the dataset gives none: set '
-                'with_masks=True or take LoadCocoLabelMap out of the pipeline')
+                "masks='all' or take LoadCocoLabelMap out of the pipeline")
         coco = results['coco']
         size = tuple(coco['size'])
         if size != tuple(results.get('ori_shape', size)):
             raise ValueError(
                 f"annotation file '{coco['file']}' says that the image is {size}, but "
                 f"it is {tuple(results['ori_shape'])} pixels (height, width)")
+        # Not what is painted: a small object may lie under a smaller one.
+        check_shown(
+            results, {item['class_id'] for item in coco['objects']},
+            f"annotation file '{coco['file']}'",
+            'annotate the class in the image, or correct the lists')
         label_map = np.zeros(size, np.uint8)
         for item in sorted(coco['objects'],
                            key=lambda o: (not o['crowd'], -o['area'], o['id'])):
@@ -54,34 +61,9 @@ class LoadCocoLabelMap(MaskLoader):
     @staticmethod
     def _region(segmentation: list | dict, size: tuple[int, int]) -> np.ndarray:
         """(H, W) bool: an object's pixels."""
-        height, width = size
-        if isinstance(segmentation, dict):
-            rle = segmentation
-            if tuple(rle['size']) != size:
-                raise ValueError(f"its RLE is {rle['size']}, its image {list(size)}")
-            if isinstance(rle['counts'], list):
-                if sum(rle['counts']) != height * width:
-                    raise ValueError(
-                        f"its RLE has {sum(rle['counts'])} pixels, its image "
-                        f'{height * width}')
-                rle = coco_mask.frPyObjects(rle, height, width)
-            region = coco_mask.decode(rle)
-            # Pixels that a cut compressed RLE does not reach are left uninitialised.
-            if region.sum() != coco_mask.area(rle):
-                raise ValueError('its RLE is truncated')
-            return region.astype(bool)
-        if not segmentation:
-            raise ValueError('it has no polygon')
-        for polygon in segmentation:
-            points = np.asarray(polygon, dtype=float).reshape(-1, 2)
-            if len(points) < 3:
-                raise ValueError('a polygon has fewer than 3 points')
-            # Annotators' outlines may lie on the rim, a pixel beyond the last one.
-            inside = (points >= -1) & (points <= (width + 1, height + 1))
-            if not inside.all():
-                x, y = points[~inside.all(axis=1)][0]
-                raise ValueError(
-                    f'a polygon reaches ({x:g}, {y:g}), outside its image of '
-                    f'{width}x{height} pixels (width x height)')
-        parts = coco_mask.frPyObjects(segmentation, height, width)
-        return coco_mask.decode(coco_mask.merge(parts)).astype(bool)
+        rle = object_rle(segmentation, size)
+        region = coco_mask.decode(rle)
+        # Pixels that a cut compressed RLE does not reach are left uninitialised.
+        if region.sum() != coco_mask.area(rle):
+            raise ValueError('its RLE is truncated')
+        return region.astype(bool)

@@ -6,7 +6,7 @@ from mmwsfs.registry import TRANSFORMS
 from mmwsfs.structures import VOID
 
 from .mask_file import read_mask
-from .mask_loader import MaskLoader
+from .mask_loader import MaskLoader, check_shown
 
 
 @TRANSFORMS.register_module()
@@ -21,7 +21,8 @@ class LoadLabelMap(MaskLoader):
         KeyError: the dataset gives no mask, or masks of a single class.
         FileNotFoundError: the mask file is missing.
         ValueError: the file is damaged, is no label map, is of another size than the
-            image, or has labels that are no class.
+            image, has labels that are no class, or does not show a class for which
+            the lists name the image (``labels``).
     """
 
     def load(self, results: dict) -> tuple[np.ndarray, set[int]]:
@@ -42,4 +43,8 @@ class LoadLabelMap(MaskLoader):
             raise ValueError(
                 f"mask '{path}' has unknown labels {sorted(unknown)}: allowed are 0 "
                 f"(background), 1..{len(results['classes'])} and {VOID} (void)")
+        check_shown(
+            results, labels, f"mask '{path}' with the values {sorted(labels)}",
+            'paint each class with its number (a mask in black and white, or of '
+            "instances, is no label map), or correct the lists")
         return label_map, labels

@@ -26,8 +26,9 @@ class PackEpisodeInputs(BaseTransform):
     (N, K, 3, H, W), and ``data_samples``; of lazy images a
     :class:`~mmwsfs.structures.LazyImage` and an (N, K) object array. Label maps that
     were loaded become masks of the ways: ``gt_sem_seg`` where the query has one,
-    ``support_masks`` where all supports have one. Presence is read from the query's
-    mask where that was loaded, else it is the image-level label.
+    ``support_masks`` where all supports have one. ``gt_presence`` is read from the
+    query's mask where that was loaded (``seg_labels``), else from its image-level
+    ``labels``.
     """
 
     def transform(self, results: dict) -> dict:
@@ -41,10 +42,10 @@ class PackEpisodeInputs(BaseTransform):
             class_ids=class_ids,
             ori_shape=query['ori_shape'],
             img_shape=query['img_shape']))
-        presence = results['presence']
+        shown = query['seg_labels'] if 'gt_seg_map' in query else query['labels']
+        sample.gt_presence = torch.tensor([number in shown for number in class_ids])
         if 'gt_seg_map' in query:
             label_map = query['gt_seg_map']
-            presence = [number in query['seg_labels'] for number in class_ids]
             ways = np.where(label_map == VOID, VOID, 0)
             for way, number in enumerate(class_ids, start=1):
                 ways[class_pixels(query, number)] = way
@@ -56,7 +57,6 @@ class PackEpisodeInputs(BaseTransform):
                     torch.from_numpy(class_pixels(image, number).astype(np.uint8))
                     for image in images])
                 for number, images in zip(class_ids, supports)])
-        sample.gt_presence = torch.tensor(presence)
         images = [[image['img'] for image in images] for images in supports]
         if isinstance(query['img'], LazyImage):
             inputs = dict(query=query['img'], support=np.array(images, dtype=object))

@@ -33,15 +33,15 @@ class ClassProbe(BaseModule):
     Args:
         num_classes (int): of the training data set, numbered 1..num_classes.
         embed_dims (int): width of the backbone, C.
-        layers (Sequence[int]): blocks of the backbone, from 0; to be tuned for another
-            backbone. Defaults to (9, 11).
+        layers (Sequence[int]): blocks of the backbone, from 0, or back from -1, the
+            last; to be tuned for another backbone. Defaults to (-3, -1).
         init_cfg (dict, optional): Defaults to None.
     """
 
     def __init__(self,
                  num_classes: int,
                  embed_dims: int,
-                 layers: Sequence[int] = (9, 11),
+                 layers: Sequence[int] = (-3, -1),
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
         self.layers = list(layers)

@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import traceback
 from urllib.error import URLError
 
 import pytest
@@ -189,8 +190,13 @@ def test_foreign_objects_are_refused_and_not_run(tmp_path, kind):
         path.write_bytes(pickle.dumps(content))
     else:
         torch.save(content, path, _use_new_zipfile_serialization=kind == 'zip')
-    with pytest.raises(ValueError, match=r'evil\.pth.*plain tensors'):
+    with pytest.raises(ValueError, match=r'evil\.pth.*plain tensors') as error:
         build(path)
+    printed = ''.join(traceback.format_exception(error.value))
+    assert 'trust' not in printed and '\x1b' not in printed
+    assert '\n' not in str(error.value)
+    if kind != 'pickle':
+        assert f'{os.mkdir.__module__}.mkdir' in str(error.value)
     assert not folder.exists()
     # The file does what it should if it is trusted, or this test would say nothing.
     if kind == 'pickle':
@@ -292,8 +298,10 @@ def test_urls_that_fail(monkeypatch, raised, expected, message):
         raise raised
 
     monkeypatch.setattr(torch.hub, 'load_state_dict_from_url', load)
-    with pytest.raises(expected, match=message):
+    with pytest.raises(expected, match=message) as error:
         read_state_dict('https://some.net/dino.pth')
+    assert 'PytorchStreamReader' not in ''.join(
+        traceback.format_exception(error.value))
 
 
 def test_schemes_whose_loaders_may_unpickle_are_refused():

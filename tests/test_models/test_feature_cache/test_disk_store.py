@@ -8,6 +8,8 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Iterable
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,11 @@ def assert_entry(found: dict | None, number: int, length: int = 200) -> None:
 
 def files(folder: Path, suffix: str = '.features') -> list[Path]:
     return sorted(folder.rglob(f'*{suffix}'))
+
+
+def last_used(folder: Path, number: int, moment: float) -> None:
+    path, = folder.rglob(f'{key(number)}.features')
+    os.utime(path, (moment, moment))
 
 
 @pytest.fixture
@@ -139,6 +146,8 @@ def test_the_longest_unused_goes_first(tmp_path):
     store = DiskStore(tmp_path, int(3.5 * size))
     for number in (1, 2):
         store.put(key(number), entry(number, 5000))
+    for number in range(3):  # files of one moment have no order
+        last_used(tmp_path, number, time.time() - 100 + number)
     assert_entry(store.get(key(0)), 0, 5000)
     store.put(key(3), entry(3, 5000))
     assert [key(number) in store for number in range(4)] == [True, False, True, True]
@@ -146,6 +155,7 @@ def test_the_longest_unused_goes_first(tmp_path):
         store.put(key(number), entry(number, 5000))
         assert sum(path.stat().st_size for path in files(tmp_path)) <= 3.5 * size
     assert key(19) in store and len(files(tmp_path)) == 3
+    last_used(tmp_path, 19, time.time() + 1)
     DiskStore(tmp_path, int(1.5 * size))  # another run is given less
     assert [path.stem for path in files(tmp_path)] == [key(19)]
 
@@ -265,7 +275,7 @@ def test_a_folder_deleted_meanwhile(tmp_path, lines):
     assert not lines
 
 
-def _fill(folder: Path, order: list[int], delay: float) -> None:
+def _fill(folder: Path, order: Iterable[int], delay: float) -> None:
     torch.set_num_threads(1)
     store = DiskStore(folder, MANY)
     for number in order:
@@ -275,22 +285,24 @@ def _fill(folder: Path, order: list[int], delay: float) -> None:
 
 
 def test_three_writers_of_which_one_is_killed(tmp_path):
-    """All entries are there and whole when the two others end."""
+    """All entries are there and whole when the two others end.
+
+    The one goes on for ever, so that it is at work when it is killed.
+    """
     context = multiprocessing.get_context('fork')
     numbers = list(range(60))
     processes = [
-        context.Process(target=_fill, args=(tmp_path, order, delay))
+        context.Process(target=_fill, args=(tmp_path, order, delay), daemon=True)
         for order, delay in (
-            (numbers, 0.005), (numbers[::-1], 0.005), (numbers, 0.001))]
+            (numbers, 0.005), (numbers[::-1], 0.005), (cycle(numbers), 0.001))]
     for process in processes:
         process.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 600
     while len(files(tmp_path)) < 15 and time.monotonic() < deadline:
         time.sleep(0.001)
-    assert processes[2].is_alive()
     os.kill(processes[2].pid, signal.SIGKILL)
     for process in processes:
-        process.join(timeout=60)
+        process.join(timeout=600)
     assert [process.exitcode for process in processes] == [0, 0, -signal.SIGKILL]
     store = DiskStore(tmp_path, MANY)
     for number in numbers:
@@ -316,7 +328,7 @@ def test_killed_at_the_worst_moment(tmp_path, moment):
 
     process = multiprocessing.get_context('fork').Process(target=child)
     process.start()
-    process.join(timeout=60)
+    process.join(timeout=600)
     assert process.exitcode == -signal.SIGKILL
     assert len(files(tmp_path, '.part')) == 1 and not files(tmp_path)
     store = DiskStore(tmp_path, MANY)

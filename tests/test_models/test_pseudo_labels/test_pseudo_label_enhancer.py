@@ -1,5 +1,7 @@
 """PseudoLabelEnhancer against section 7 of the method."""
 
+import argparse
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -64,18 +66,26 @@ def test_takes_a_trained_one(tmp_path):
 @pytest.mark.parametrize('damage, error, message', [
     ('missing', FileNotFoundError, 'does not exist'),
     ('truncated', ValueError, 'truncated'),
-    ('foreign', ValueError, 'does not fit this enhancer'),
+    ('foreign', ValueError, r'refused.*argparse\.Namespace'),
+    ('other network', ValueError, 'does not fit this enhancer'),
+    ('no state dict', ValueError, 'holds no state dict'),
     ('heads', ValueError, 'of another shape'),
 ])
 def test_other_files_are_refused(tmp_path, damage, error, message):
     """One clear error that names the file."""
     path = tmp_path / 'e.pth'
     if damage != 'missing':
-        state = ({'a': torch.zeros(1)} if damage == 'foreign'
-                 else PseudoLabelEnhancer(4 if damage == 'heads' else 6).state_dict())
-        write_checkpoint(dict(state_dict=state), path)
+        state = PseudoLabelEnhancer(4 if damage == 'heads' else 6).state_dict()
+        beside = {}
+        if damage == 'other network':
+            state = {'a': torch.zeros(1)}
+        elif damage == 'no state dict':
+            state = [1, 2]
+        elif damage == 'foreign':
+            beside['args'] = argparse.Namespace()
+        write_checkpoint(dict(state_dict=state, **beside), path)
     if damage == 'truncated':
         path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(error, match=message) as caught:
         pretrained(path).init_weights()
-    assert str(path) in str(caught.value)
+    assert str(path) in str(caught.value) and '\n' not in str(caught.value)

@@ -136,11 +136,11 @@ class Workload:
         self.job = job
         self.lazy = job.cached or job.work == 'series'
         cfg.backbone.init_cfg = None
+        cfg.supervision = 'image'
         cfg.cache = dict(ram_gb=job.ram_gb) if self.lazy else None
         self.backbone_cfg = cfg.backbone
         self.model = MODELS.build(cfg)
         self.model.to(job.device).train(job.work in ('train', 'neck'))
-        self.model.supervision = 'image'
         mask = square_mask(job.object_share, job.img_size).to(job.device)
         self.model.labeler.register_forward_hook(
             lambda module, args, masks: mask.expand_as(masks))
@@ -226,14 +226,15 @@ class Workload:
 
     def _neck(self) -> Callable[[], object]:
         with torch.no_grad():
-            query, support = self.model.extract_episodes(self._images())
+            query, support, query_of = self.model.extract_episodes(self._images())
         size = (self.job.img_size, self.job.img_size)
-        masks = self.model.labeler(support, support, size)
+        masks = self.model.support_masks(support, size)
         presence = torch.ones(len(masks), dtype=torch.bool, device=masks.device)
 
         def run() -> None:
             self.model.zero_grad()
-            cls_map, seg_map = self.model.neck(query, support, masks)
+            cls_map, seg_map = self.model.token_maps(
+                query, self.model.embed_supports(support, masks), query_of)
             losses = {**self.model.cls_head.loss(cls_map, presence),
                       **self.model.seg_head.loss(seg_map, masks)}
             sum(losses.values()).backward()

@@ -1,0 +1,46 @@
+"""One rule for names: they match however their letters are composed.
+
+``ü`` is one character or, as macOS writes file names, ``u`` and a combining mark
+(Unicode's NFC and NFD). Names are kept in NFC; a file is found under either.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+
+
+def normal_name(name: str) -> str:
+    """A name in NFC, as names are compared."""
+    return unicodedata.normalize('NFC', name)
+
+
+def on_disk(path: str) -> str:
+    """The path of an existing file whose name may be composed otherwise.
+
+    Args:
+        path: of the file, in any composition.
+
+    Returns:
+        str: ``path`` where that exists or nothing does, else the one that exists.
+    """
+    if path.isascii() or os.path.lexists(path):
+        return path
+    found = ''
+    for part in path.split('/'):  # folder by folder: each may be composed in its way
+        forms = (part, normal_name(part), unicodedata.normalize('NFD', part))
+        paths = [found + form for form in forms]
+        existing = next((p for p in paths if os.path.lexists(p or '/')), None)
+        if existing is None:
+            return path
+        found = f'{existing}/'
+    return found[:-1]
+
+
+def printable(text: str) -> str:
+    """A text that any UTF-8 stream or file takes.
+
+    Linux allows file names that are no UTF-8; Python holds their bytes as surrogates,
+    which cannot be encoded. They become escapes such as ``\\udce4``.
+    """
+    return text.encode('utf-8', 'backslashreplace').decode()
