@@ -56,7 +56,7 @@ def test_layers(widths, a, b):
     """128 -> 128 -> 64 -> 64 -> 2 if not told other, all 3x3; names of checkpoints."""
     shapes = {
         name: tuple(value.shape)
-        for name, value in FewShotSegHead(**widths).state_dict().items()}
+        for name, value in FewShotSegHead(128, **widths).state_dict().items()}
     assert shapes == {
         'layers.0.weight': (a, 128, 3, 3), 'layers.0.bias': (a, ),
         'layers.2.weight': (b, a, 3, 3), 'layers.2.bias': (b, ),

@@ -12,10 +12,11 @@ HEADS, WIDTH = 3, 4
 
 
 def random_features(batch, grid):
-    shape = (batch, HEADS, 1 + grid[0] * grid[1], WIDTH)
+    patches = grid[0] * grid[1]
     return ViTFeatures(
-        torch.zeros(batch, 2, shape[2], HEADS * WIDTH),
-        torch.randn(shape), torch.randn(shape), grid)
+        torch.zeros(batch, 2, 1 + patches, HEADS * WIDTH),
+        torch.randn(batch, HEADS, WIDTH), torch.randn(batch, HEADS, patches, WIDTH),
+        grid)
 
 
 def cosine(a, b):
@@ -30,8 +31,8 @@ def naive_map(support, image, index, size):
     for row in range(height):
         for column in range(width):
             for head in range(HEADS):
-                query = support.queries[index, head, 0].tolist()
-                key = image.keys[index, head, 1 + row * width + column].tolist()
+                query = support.cls_query[index, head].tolist()
+                key = image.keys[index, head, row * width + column].tolist()
                 patches[row][column] += cosine(query, key) / HEADS
     result = []
     for i in range(size[0]):
@@ -52,6 +53,12 @@ def naive_map(support, image, index, size):
     return result
 
 
+def soft_map(support, image, size):
+    """Of the labeler with its defaults, before the threshold."""
+    labeler = AttentionLabeler()
+    return labeler.soften(labeler.scores(support, image), size)
+
+
 @pytest.fixture
 def pair():
     """Supports, queries of another grid, and the maps of the queries."""
@@ -64,7 +71,7 @@ def pair():
 def test_soft_map(pair):
     """Support CLS query against the patches' keys, at the size asked for."""
     support, query, maps = pair
-    found = AttentionLabeler().soft_map(support, query, (12, 17))
+    found = soft_map(support, query, (12, 17))
     torch.testing.assert_close(found, torch.tensor(maps), rtol=0, atol=1e-6)
 
 
@@ -73,8 +80,7 @@ def test_support_mask_is_of_its_own_keys(pair):
     support = pair[0]
     maps = [naive_map(support, support, index, (8, 8)) for index in range(2)]
     torch.testing.assert_close(
-        AttentionLabeler().soft_map(support, support, (8, 8)), torch.tensor(maps),
-        rtol=0, atol=1e-6)
+        soft_map(support, support, (8, 8)), torch.tensor(maps), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize('threshold', [0.4, 0.55])
@@ -107,7 +113,7 @@ def test_adaptive_threshold(pair, adaptive):
 def test_half_precision_features(pair):
     """Features out of the cache are rounded, and so no more than nearly equal."""
     support, query, maps = pair
-    found = AttentionLabeler().soft_map(
+    found = soft_map(
         support.map(torch.Tensor.half), query.map(torch.Tensor.half), (12, 17))
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, torch.tensor(maps), rtol=0, atol=2e-3)

@@ -4,40 +4,46 @@ import pytest
 import torch
 
 from mmwsfs.models import ClassProbe, EnhancedLabeler
-from mmwsfs.models.pseudo_labels.class_probe import ProbeSums
-from mmwsfs.models.pseudo_labels.propagate import propagate
-from mmwsfs.structures import ViTFeatures
+from mmwsfs.models.pseudo_labels import class_probe
+from mmwsfs.models.pseudo_labels.maps import propagate
+from mmwsfs.structures import TrainingImage, ViTFeatures
 
 GRID, WIDTH, HEADS = (4, 5), 6, 2
 
 
 def features(batch, seed):
     generator = torch.Generator().manual_seed(seed)
-    tokens = 1 + GRID[0] * GRID[1]
+    patches = GRID[0] * GRID[1]
     return ViTFeatures(
-        torch.randn(batch, 3, tokens, WIDTH, generator=generator),
-        torch.randn(batch, HEADS, tokens, 3, generator=generator),
-        torch.randn(batch, HEADS, tokens, 3, generator=generator), GRID)
+        torch.randn(batch, 3, 1 + patches, WIDTH, generator=generator),
+        torch.randn(batch, HEADS, 3, generator=generator),
+        torch.randn(batch, HEADS, patches, 3, generator=generator), GRID)
+
+
+def training_images():
+    """Of three classes, of which only the first two are on images with masks."""
+    generator = torch.Generator().manual_seed(5)
+    images = {}
+    for number, classes in enumerate(([1], [2, 1], [2], [3])):
+        valid = torch.rand(20, generator=generator)
+        valid[0] = 0  # a patch of void
+        shares = torch.rand(len(classes), 20, generator=generator) * valid
+        images[f'{number}'] = TrainingImage(
+            classes, features(1, number), shares, valid,
+            None if 3 in classes else torch.zeros(len(classes), 2, 2))
+    return images
 
 
 @pytest.fixture
-def probe():
-    """Of three classes, of which the last is never shown."""
-    probe = ClassProbe(
-        3, layers=(0, 2), embed_dims=WIDTH, ridge=0.5, weight=1.5, affinity=4.,
-        offset=0.25)
-    sums = ProbeSums(2 * WIDTH, 3)
-    generator = torch.Generator().manual_seed(5)
-    probe.rows = []
-    for seed in (1, 2, 3):
-        image = features(1, seed)
-        shares = torch.rand(20, 3, generator=generator)
-        shares[:, 2] = 0
-        weights = torch.rand(20, generator=generator)
-        weights[0] = 0  # a patch of void
-        probe.rows.append((image, shares, weights))
-        sums.add(probe.patches(image)[0], shares, weights)
-    probe.fit(sums)
+def probe(make_fitting, monkeypatch):
+    """Fitted to :func:`training_images`."""
+    for name, value in (('RIDGE', 0.5), ('WEIGHT', 1.5), ('SHARPNESS', 4.),
+                        ('OFFSET', 0.25)):
+        monkeypatch.setattr(class_probe, name, value)
+    probe = ClassProbe(3, layers=(0, 2), embed_dims=WIDTH)
+    fitting, reports = make_fitting(training_images(), 3)
+    probe.fit_to(fitting)
+    assert reports == [('class probe: knows 2 classes', )]
     return probe
 
 
@@ -55,11 +61,17 @@ def test_patches(probe):
 def test_fit_is_weighted_ridge_regression(probe):
     """Against least squares with an intercept that is not penalised."""
     rows, targets = [], []
-    for image, shares, weights in probe.rows:
-        x = probe.patches(image)[0].double()
-        root = weights.double().sqrt().unsqueeze(1)
+    for image in training_images().values():
+        if image.masks is None:
+            continue
+        x = probe.patches(image.features)[0].double()
+        shares = torch.zeros(20, 3, dtype=torch.double)
+        for number, share in zip(image.classes, image.shares):
+            for patch in range(1, 20):  # of the pixels that are not void
+                shares[patch, number - 1] = share[patch] / image.valid[patch]
+        root = image.valid.double().sqrt().unsqueeze(1)
         rows.append(torch.cat([x, torch.ones(20, 1)], dim=1) * root)
-        targets.append(shares.double() * root)
+        targets.append(shares * root)
     penalty = torch.eye(2 * WIDTH + 1, dtype=torch.double) * 0.5**0.5
     penalty[-1] = 0
     solution = torch.linalg.lstsq(
@@ -94,3 +106,22 @@ def test_labeler_asks_it_where_classes_are_given(probe):
     classes = torch.tensor([1, 3])
     found = labeler(features(2, 0), features(2, 1), (16, 20), classes)
     assert (found[0] != bare[0]).any() and torch.equal(found[1], bare[1])
+
+
+def test_needs_room_for_all_classes(make_fitting):
+    """The error names the setting, its value and the one that fits."""
+    fitting, _ = make_fitting(training_images(), 20)
+    with pytest.raises(ValueError, match='up to 3.*num_classes is 2: set it to 20'):
+        ClassProbe(2, layers=(0, ), embed_dims=WIDTH).fit_to(fitting)
+
+
+def test_without_any_mask_it_knows_nothing(make_fitting):
+    """And changes no scores."""
+    images = {name: image for name, image in training_images().items()
+              if image.masks is None}
+    probe = ClassProbe(3, layers=(0, 2), embed_dims=WIDTH)
+    probe.fit_to(make_fitting(images, 3)[0])
+    assert not probe.known.any() and not probe.planes.any()
+    scores = torch.randn(1, *GRID)
+    assert torch.equal(
+        probe.combine(scores, features(1, 9), torch.tensor([3])), scores)

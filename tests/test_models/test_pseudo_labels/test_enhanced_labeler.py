@@ -1,4 +1,4 @@
-"""EnhancedLabeler, and what both labelers can do with their maps."""
+"""EnhancedLabeler: masks by a network, which is frozen and fitted before training."""
 
 import pytest
 import torch
@@ -6,19 +6,20 @@ import torch.nn.functional as F
 from torch import nn
 
 from mmwsfs.engine import TrainableOptimWrapperConstructor
-from mmwsfs.models import AttentionLabeler, EnhancedLabeler
+from mmwsfs.models import EnhancedLabeler, PseudoLabelEnhancer
 from mmwsfs.structures import ViTFeatures
+from mmwsfs.utils.checkpoint_file import write_checkpoint
 
 HEADS, GRID, SIZE = 3, (4, 5), (16, 20)
 
 
-def features(seed, thumbnail=True):
+def features(seed):
     generator = torch.Generator().manual_seed(seed)
-    shape = (2, HEADS, 1 + GRID[0] * GRID[1], 6)
+    patches = GRID[0] * GRID[1]
     return ViTFeatures(
-        torch.zeros(2, 2, shape[2], HEADS * 6), torch.randn(shape, generator=generator),
-        torch.randn(shape, generator=generator), GRID,
-        torch.randn(2, 3, 16, 20, generator=generator) if thumbnail else None)
+        torch.zeros(2, 2, 1 + patches, HEADS * 6),
+        torch.randn(2, HEADS, 6, generator=generator),
+        torch.randn(2, HEADS, patches, 6, generator=generator), GRID)
 
 
 def cosine_maps(support, image):
@@ -28,7 +29,7 @@ def cosine_maps(support, image):
         for head in range(HEADS):
             for patch in range(GRID[0] * GRID[1]):
                 maps[b, head, patch // GRID[1], patch % GRID[1]] = F.cosine_similarity(
-                    support.queries[b, head, 0], image.keys[b, head, 1 + patch], dim=0)
+                    support.cls_query[b, head], image.keys[b, head, patch], dim=0)
     return maps
 
 
@@ -44,11 +45,11 @@ def test_masks(labeler):
     logits = labeler.enhancer(cosine_maps(support, image))
     expected = 1 / (1 + (-F.interpolate(
         logits[:, None], SIZE, mode='bilinear', align_corners=True)[:, 0]).exp())
-    torch.testing.assert_close(
-        labeler.soft_map(support, image, SIZE), expected, rtol=1e-4, atol=1e-5)
+    soft = labeler.soften(labeler.scores(support, image), SIZE)
+    torch.testing.assert_close(soft, expected, rtol=1e-4, atol=1e-5)
     masks = labeler(support, image, SIZE)
     assert masks.dtype == torch.bool and masks.shape == (2, *SIZE)
-    assert torch.equal(masks, labeler.soft_map(support, image, SIZE) > 0.5)
+    assert torch.equal(masks, soft > 0.5)
 
 
 def test_is_frozen_but_part_of_the_model(labeler):
@@ -62,49 +63,26 @@ def test_is_frozen_but_part_of_the_model(labeler):
     assert 'labeler.enhancer.layers.0.weight' in model.state_dict()
 
 
-def test_affinity_spreads_maps_over_like_patches():
-    """Against the loop over pairs of patches."""
-    support, image = features(0), features(1)
-    sharpness, count = 7., GRID[0] * GRID[1]
-    maps = cosine_maps(support, image).flatten(2)
-    expected = torch.empty_like(maps)
-    for b in range(2):
-        for patch in range(count):
-            alike = torch.stack([
-                sum(F.cosine_similarity(
-                    image.keys[b, head, 1 + patch], image.keys[b, head, 1 + other],
-                    dim=0) for head in range(HEADS)) / HEADS
-                for other in range(count)])
-            weights = (sharpness * alike).exp() / (sharpness * alike).exp().sum()
-            expected[b, :, patch] = maps[b] @ weights
-    found = AttentionLabeler(affinity=sharpness).maps(support, image)
-    torch.testing.assert_close(
-        found, expected.unflatten(-1, GRID), rtol=1e-4, atol=1e-5)
+def test_a_trained_network_is_left_as_it_is(make_fitting, tmp_path):
+    """One from a file learns nothing more, needs no mask, and the log names the file.
+    """
+    path = write_checkpoint(
+        dict(state_dict=PseudoLabelEnhancer(HEADS).state_dict()), tmp_path / 'e.pth')
+    labeler = EnhancedLabeler(dict(
+        type='PseudoLabelEnhancer', num_heads=HEADS,
+        init_cfg=dict(type='Pretrained', checkpoint=str(path))))
+    labeler.init_weights()
+    before = {name: x.clone() for name, x in labeler.state_dict().items()}
+    fitting, reports = make_fitting({}, 3)
+    labeler.fit_to(fitting)
+    assert all(torch.equal(x, before[name])
+               for name, x in labeler.state_dict().items())
+    assert str(path) in reports[0][0]
+    assert not (tmp_path / 'enhancer').exists()
 
 
-@pytest.mark.parametrize('kind', ['attention', 'enhanced'])
-def test_refinement_comes_before_the_threshold(labeler, kind):
-    """The soft map at the thumbnail's size, refined, then upsampled."""
-    refine = dict(type='PixelAdaptiveRefinement', num_iters=2)
-    if kind == 'attention':
-        refined, plain = AttentionLabeler(refine=refine), AttentionLabeler()
-    else:
-        plain = labeler
-        refined = EnhancedLabeler(
-            dict(type='PseudoLabelEnhancer', num_heads=HEADS), refine=refine)
-        refined.load_state_dict(plain.state_dict())
-    support, image = features(0), features(1)
-    small = refined.refine(
-        plain.soft_map(support, image, (16, 20)), image.thumbnail)
-    expected = F.interpolate(
-        small[:, None], (32, 40), mode='bilinear', align_corners=True)[:, 0]
-    torch.testing.assert_close(refined.soft_map(support, image, (32, 40)), expected)
-    assert not torch.allclose(
-        expected, plain.soft_map(support, image, (32, 40)), atol=1e-3)
-
-
-def test_refinement_needs_colours():
-    """A backbone without thumbnails is named, with the mend."""
-    labeler = AttentionLabeler(refine=dict(type='PixelAdaptiveRefinement'))
-    with pytest.raises(ValueError, match='features.thumbnail.*labeler.refine=None'):
-        labeler(features(0), features(1, thumbnail=False), SIZE)
+def test_needs_images_with_masks(labeler, make_fitting):
+    """There is nothing to learn from: the error says how to give masks."""
+    fitting, _ = make_fitting({}, 3)
+    with pytest.raises(ValueError, match='no training image.*dataset.masks'):
+        labeler.fit_to(fitting)

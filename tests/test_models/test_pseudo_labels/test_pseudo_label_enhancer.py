@@ -34,7 +34,7 @@ def test_equals_the_restatement(heads):
 
 def test_size():
     """About 156k parameters for six heads."""
-    count = sum(p.numel() for p in PseudoLabelEnhancer().parameters())
+    count = sum(p.numel() for p in PseudoLabelEnhancer(6).parameters())
     assert 155_000 < count < 157_000
 
 
@@ -53,7 +53,7 @@ def pretrained(path, heads=6):
 
 def test_takes_a_trained_one(tmp_path):
     """What a mixed run wrote is read."""
-    trained = PseudoLabelEnhancer()
+    trained = PseudoLabelEnhancer(6)
     path = write_checkpoint(
         dict(state_dict=trained.state_dict(), meta=dict(iou=1.)), tmp_path / 'e.pth')
     other = pretrained(path)
