@@ -18,7 +18,8 @@ INDIFFERENT = [
     {'model.cache': dict(
         disk_gb=4, folder='elsewhere', warm_up=True, storage='float16')},
     {'custom_hooks': [dict(type='PseudoLabelHook', num_pictures=9)]},
-    {'custom_hooks': [dict(type='PseudoLabelEnhancerHook'), dict(type='FeatureCacheHook')]},
+    {'custom_hooks': [
+        dict(type='PseudoLabelEnhancerHook'), dict(type='FeatureCacheHook')]},
     {'default_hooks.logger.interval': 7},
     {'default_hooks.logger': dict(type=LoggerHook)},
     {'default_hooks.logger': dict(type='mmengine.LoggerHook')},
