@@ -113,30 +113,29 @@ def build_on_meta(settings):
 
 @pytest.mark.parametrize(
     'path', sorted(CONFIGS.glob('*.py')), ids=lambda path: path.stem)
-def test_config(path, tool):
+def test_config(path):
     """Backbone, neck, image sizes and checkpoint of each config belong together."""
     cfg = Config.fromfile(path)
     backbone = build_on_meta(cfg.model.backbone)
     loaders = [cfg.train_dataloader, cfg.test_dataloader]
     if cfg.val_dataloader is not None:
         loaders.append(cfg.val_dataloader)
-    for loader in loaders:
-        sizes = set(tool.scales(loader.dataset.pipeline))
-        assert len(sizes) == 1
-        width, height = sizes.pop()
-        assert width % backbone.patch_size == height % backbone.patch_size == 0
+    sizes = {loader.dataset.img_size for loader in loaders}
+    assert len(sizes) == 1
+    size = sizes.pop()
+    assert size % backbone.patch_size == 0
 
-    features = backbone.extract(torch.empty(1, 3, height, width, device='meta'))
-    h, w = height // backbone.patch_size, width // backbone.patch_size
-    assert features.grid == (h, w)
+    features = backbone.extract(torch.empty(1, 3, size, size, device='meta'))
+    side = size // backbone.patch_size
+    assert features.grid == (side, side)
     assert features.tokens.shape == (
-        1, backbone.num_layers, 1 + h * w, backbone.embed_dims)
+        1, backbone.num_layers, 1 + side * side, backbone.embed_dims)
     # The neck sees the same blocks, heads and width on fewer patches.
     features = TokenGrid(
         torch.randn(1, backbone.num_layers, 1 + 6, backbone.embed_dims), (2, 3))
     neck = build_part(
         cfg.model.neck, num_layers=backbone.num_layers, num_heads=backbone.num_heads)
-    for maps in neck(features, features, torch.ones(1, height, width)):
+    for maps in neck(features, features, torch.ones(1, size, size)):
         assert maps.shape[2:] == (2, 3)
         assert torch.isfinite(maps).all()
 
