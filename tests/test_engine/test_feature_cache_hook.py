@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import IterBasedTrainLoop, Runner
 
-from mmwsfs.models import DINOVisionTransformer
+from mmwsfs.engine import FeatureCacheHook
+from mmwsfs.models import DINOVisionTransformer, FewShotSegmentor
 
 
 @pytest.fixture
@@ -89,21 +91,55 @@ def test_a_second_run_neither_decodes_nor_computes(
     assert_same(first, second)
 
 
+def test_validation_reads_lazily_too(cached, computed, no_decoding):
+    """Its workers live as long as the run, and none of them ever decodes an image."""
+    cached.val_dataloader = cached.test_dataloader
+    cached.val_evaluator, cached.val_cfg = cached.test_evaluator, dict(type='ValLoop')
+    cached.train_cfg.val_interval = 1
+    with_workers(cached, 2)
+    cached.val_dataloader.update(num_workers=2, persistent_workers=True)
+    first = run(cached)
+    computed.clear()
+    no_decoding()
+    second = run(cached)
+    assert not computed
+    assert_same(first, second)
+
+
 def test_workers_that_began_before(cached, computed, no_decoding, monkeypatch):
-    """A loop that reads at once, as older MMEngines' do, is started anew."""
+    """A loop that reads at once, as older MMEngines' do, is started anew.
+
+    Workers that begin once the hook was asked decode nothing; others are gone.
+    """
     with_workers(cached, 2)
     first = run(cached)
     computed.clear()
     init = IterBasedTrainLoop.__init__
+    old_workers, alive = set(), []
 
     def eager(self, *args, **kwargs):
         init(self, *args, **kwargs)
+        children = set(multiprocessing.active_children())
         with torch.random.fork_rng():  # the model's weights are drawn after this
             next(self.dataloader_iterator)
+        old_workers.update(set(multiprocessing.active_children()) - children)
+
+    before_run, train_step = FeatureCacheHook.before_run, FewShotSegmentor.train_step
+
+    def forbid(self, runner):
+        no_decoding()
+        before_run(self, runner)
+
+    def counted(self, *args, **kwargs):
+        alive.append(old_workers & set(multiprocessing.active_children()))
+        return train_step(self, *args, **kwargs)
 
     monkeypatch.setattr(IterBasedTrainLoop, '__init__', eager)
+    monkeypatch.setattr(FeatureCacheHook, 'before_run', forbid)
+    monkeypatch.setattr(FewShotSegmentor, 'train_step', counted)
     second = run(cached)
     assert not computed
+    assert len(old_workers) == 2 and alive == [set(), set()]
     assert_same(first, second)
 
 
@@ -144,9 +180,11 @@ def test_warm_up_is_in_the_precision_of_the_run(cached, computed):
     assert len(computed) == 2 * plain  # none in the run itself
 
 
-def test_too_little_room_is_said(cached, computed, tmp_path, capsys):
+def test_too_little_room_is_said(cached, computed, tmp_path, capsys, make_pipeline):
     """The warm-up computes what fits, and keeps it."""
     folder = tmp_path / 'features'
+    # Of 64 patches: what a file holds beside the features is then the smaller part.
+    cached.test_dataloader.dataset.pipeline = make_pipeline(query_mask=True, size=64)
     cached.model.cache.warm_up = True
     run(cached, 'test')
     sizes = [path.stat().st_size for path in folder.rglob('*.features')]

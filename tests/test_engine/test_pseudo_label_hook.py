@@ -1,4 +1,4 @@
-"""PseudoLabelHook: image-level supervision in a real training run."""
+"""PseudoLabelHook: logs and draws image-level supervision in a real training run."""
 from __future__ import annotations
 
 from itertools import islice
@@ -18,7 +18,6 @@ from mmwsfs.datasets import TrainEpisodeSampler
 def train(cfg: Config, pictures: int = 0) -> Runner:
     cfg.custom_hooks = [dict(type='PseudoLabelHook', num_pictures=pictures)]
     runner = Runner.from_cfg(cfg)
-    assert runner.model.supervision == 'pixel'
     runner.train()
     return runner
 
@@ -49,11 +48,32 @@ def test_trains_without_mask_files(
     assert not (Path(runner.work_dir) / 'pseudo_labels').exists()
 
 
-def test_without_the_hook_masks_are_needed(tiny_config: Config) -> None:
-    """Forgetting the hook is an error that names it, not a silent other setting."""
+def test_it_changes_nothing(tiny_config: Config) -> None:
+    """A run without it ends with the same weights: supervision is the model's."""
+    cfg = Config(tiny_config.to_dict())
+    cfg.experiment_name += '_bare'
+    cfg.custom_hooks = []
+    runner, bare = train(tiny_config, pictures=3), Runner.from_cfg(cfg)
+    bare.train()
+    assert bare.model.supervision == 'image'
+    for name, value in runner.model.state_dict().items():
+        assert torch.equal(value, bare.model.state_dict()[name]), name
+
+
+def test_masks_for_all_need_no_hook(tiny_config: Config) -> None:
+    """A model that makes no pseudo-masks has none to log: the error says what to set.
+    """
+    tiny_config.model.supervision = 'pixel'
+    with pytest.raises(ValueError, match="PseudoLabelHook.*model.supervision='image'"):
+        train(tiny_config)
+
+
+def test_a_model_that_needs_masks_gets_none(tiny_config: Config) -> None:
+    """The error says what to set, not silently another supervision."""
+    tiny_config.model.supervision = 'pixel'
     tiny_config.custom_hooks = []
     runner = Runner.from_cfg(tiny_config)
-    with pytest.raises(ValueError, match='PseudoLabelHook'):
+    with pytest.raises(ValueError, match="masks='all'.*model.supervision='image'"):
         runner.train()
 
 
@@ -66,11 +86,11 @@ def test_coverage_is_logged(tiny_config: Config) -> None:
         assert 0 < presence.sum() < len(presence)  # both cases are in the batch
         inputs = runner.model.data_preprocessor(data)['inputs']
         with torch.no_grad():
-            queries, supports = runner.model.extract_episodes(inputs)
+            queries, supports, query_of = runner.model.extract_episodes(inputs)
             size = tuple(inputs['query'].shape[-2:])
             labeler = runner.model.labeler
             support.append(labeler(supports, supports, size).float().mean().item())
-            masks = labeler(supports, queries, size)
+            masks = labeler(supports, queries[query_of], size)
             query.append(masks[presence].float().mean().item())
     assert all(0 < value < 1 for value in support + query)
     assert logged(runner, 'pseudo_support_coverage') == pytest.approx(support)
@@ -118,14 +138,6 @@ def test_picture_of_an_absent_class(
         assert query[2].any() == (paired == 'present')
         assert query[0] == (
             'query: absent' if paired == 'absent' else f'query: {support[0][9:]}')
-
-
-def test_the_model_needs_a_labeler(tiny_config: Config) -> None:
-    """The hook refuses a model that cannot make pseudo-masks."""
-    tiny_config.model.labeler = None
-    runner = Runner.from_cfg(tiny_config)
-    with pytest.raises(ValueError, match="supervision 'image' needs a labeler"):
-        runner.train()
 
 
 def test_image_supervision_in_testing(tiny_config: Config) -> None:
