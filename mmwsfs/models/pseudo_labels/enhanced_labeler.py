@@ -56,4 +56,4 @@ class EnhancedLabeler(AttentionLabeler):
             fitting.report(
                 f"enhancer: from '{self.enhancer.init_cfg['checkpoint']}'")
         else:
-            train_enhancer(self, fitting, self.steps)
+            train_enhancer(self, self.enhancer, fitting, self.steps)

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,8 +10,7 @@ from torch import Tensor
 
 from mmwsfs.structures import VOID, TrainingImages, ViTFeatures
 
-if TYPE_CHECKING:
-    from .attention_labeler import AttentionLabeler
+from .attention_labeler import AttentionLabeler
 
 
 @dataclass

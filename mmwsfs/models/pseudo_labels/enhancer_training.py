@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmwsfs.models.decode_heads.batch_dice_loss import batch_dice
 from mmwsfs.structures import Fitting
@@ -18,9 +17,6 @@ from mmwsfs.utils.module_digest import digest_module
 
 from .attention_labeler import AttentionLabeler
 from .enhancer_examples import ExampleMaker, Examples
-
-if TYPE_CHECKING:
-    from .enhanced_labeler import EnhancedLabeler
 
 BATCH_SIZE = 16  # head maps in a step
 LEARNING_RATE = 1e-3
@@ -55,7 +51,7 @@ def label_iou(labeler: AttentionLabeler, examples: Examples) -> dict[str, float]
 
 
 class EnhancerTrainer:
-    """Trains the network of an :class:`EnhancedLabeler`, and nothing else.
+    """Trains the network of a labeler, and nothing else.
 
     The loss (our choice: the paper's was never released) is 1 - Dice over all patches
     of a batch, against the object's share of each patch. Cross entropy calls everything
@@ -66,17 +62,19 @@ class EnhancerTrainer:
     that was killed ends as one that was not.
 
     Args:
-        labeler: whose network is trained, from its present weights.
+        labeler: makes masks by the network.
+        enhancer: the network, which is trained from its present weights.
         training, validation: the examples.
         steps: of the training; validation comes every ``INTERVAL`` and at the end.
         fitting: gives seed, folder (of the state, ``enhancer/last.pth``) and report.
         key: identifies what the state belongs to.
     """
 
-    def __init__(self, labeler: EnhancedLabeler, training: Examples,
-                 validation: Examples, steps: int, fitting: Fitting, key: str) -> None:
+    def __init__(self, labeler: AttentionLabeler, enhancer: nn.Module,
+                 training: Examples, validation: Examples, steps: int,
+                 fitting: Fitting, key: str) -> None:
         self.labeler = labeler
-        self.enhancer = labeler.enhancer
+        self.enhancer = enhancer
         self.training = training
         self.validation = validation
         self.target, self.weight = training.targets()
@@ -174,8 +172,9 @@ def split_images(names: Sequence[str], seed: int) -> tuple[list[str], list[str]]
             [name for i, name in enumerate(names) if i in held_out])
 
 
-def train_enhancer(labeler: EnhancedLabeler, fitting: Fitting, steps: int) -> None:
-    """Train a labeler's network on the images that carry masks.
+def train_enhancer(labeler: AttentionLabeler, enhancer: nn.Module, fitting: Fitting,
+                   steps: int) -> None:
+    """Train a labeler's network, the enhancer, on the images that carry masks.
 
     Writes ``enhancer/last.pth``, the state, and at the end ``enhancer/best.pth``.
 
@@ -201,13 +200,14 @@ def train_enhancer(labeler: EnhancedLabeler, fitting: Fitting, steps: int) -> No
     fitting.report(
         f"enhancer: raw pseudo-labels, IoU as support {raw['support']:.1f}, as query "
         f"{raw['query']:.1f}")
-    trainer = EnhancerTrainer(labeler, examples, held_out, steps, fitting, key)
+    trainer = EnhancerTrainer(
+        labeler, enhancer, examples, held_out, steps, fitting, key)
     if fitting.resume:
         trainer.resume()
     iou = trainer.train()
     raw_iou = sum(raw.values()) / len(raw)
     write_checkpoint(
-        dict(state_dict=labeler.enhancer.state_dict(),
+        dict(state_dict=enhancer.state_dict(),
              meta=dict(iou=iou, raw_iou=raw_iou, images=len(names))),
         fitting.folder / 'enhancer/best.pth')
     fitting.report(
