@@ -69,9 +69,10 @@ def trainer(make_fitting):
     """Makes a trainer with weights of its own, and the list of its reports."""
     def build(steps=60, key='a'):
         fitting, reports = make_fitting({}, 1)
+        labeler = build_labeler()
         return EnhancerTrainer(
-            build_labeler(), made_examples(24, 0), made_examples(8, 1), steps, fitting,
-            key), reports
+            labeler, labeler.enhancer, made_examples(24, 0), made_examples(8, 1), steps,
+            fitting, key), reports
     return build
 
 
