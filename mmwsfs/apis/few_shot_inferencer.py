@@ -13,7 +13,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from mmwsfs.datasets.episode_pipeline import episode_pipeline
-from mmwsfs.models.segmentors.few_shot_segmentor import Supports
+from mmwsfs.models.segmentors.supports import Supports
 from mmwsfs.registry import INFERENCERS
 from mmwsfs.structures import VOID, ViTFeatures
 
@@ -79,7 +79,9 @@ class FewShotInferencer:
         self.model = init_model(config, checkpoint, device or get_device())
         cfg = self.model.cfg
         dataset = cfg.test_dataloader.dataset
-        pipeline = dataset.get('pipeline') or episode_pipeline(dataset.get('img_size'))
+        pipeline = dataset.get('pipeline') or episode_pipeline(
+            dataset.get('img_size'), support_mask=dict(
+                type='LoadObjectMask', threshold=dataset.get('mask_threshold')))
         with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmwsfs')):
             self._query_pipeline = ImagePipeline(pipeline, 'query')
             self._support_pipeline = ImagePipeline(pipeline, 'support')

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 # Hooks that look on. Any other hook counts.
 _ONLOOKERS = (
     'CheckpointHook', 'EpisodeReportHook', 'FeatureCacheHook',
-    'FewShotVisualizationHook', 'IterTimerHook', 'LoggerHook', 'PseudoLabelHook',
-    'RuntimeInfoHook', 'SegVisualizationHook')
-_PICTURES = 'num_pictures'  # what a hook draws, whatever else it does
+    'FewShotVisualizationHook', 'IterTimerHook', 'LoggerHook',
+    'PseudoLabelEnhancerHook', 'PseudoLabelHook', 'RuntimeInfoHook',
+    'SegVisualizationHook')
 # MMEngine's own hooks that take part in a training, unless they are None.
 _DEFAULT_HOOKS = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
@@ -77,11 +77,9 @@ def _model(cfg: Mapping) -> dict:
     return model if storage == 'float16' else dict(model, storage=storage)
 
 
-def _hooks(hooks: Iterable[Mapping | None]) -> list[dict]:
-    """Those of the hooks that take part, and what they are told beside pictures."""
-    return [
-        {key: value for key, value in hook.items() if key != _PICTURES}
-        for hook in hooks if hook and _name(hook) not in _ONLOOKERS]
+def _hooks(hooks: Iterable[Mapping | None]) -> list[Mapping]:
+    """Those of the hooks that take part."""
+    return [hook for hook in hooks if hook and _name(hook) not in _ONLOOKERS]
 
 
 def _name(hook: Mapping) -> str:

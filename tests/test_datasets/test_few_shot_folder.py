@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.dataset import default_collate
 from PIL import Image
 
-from mmwsfs.datasets import EpisodeKey, FewShotFolderDataset
+from mmwsfs.datasets import EpisodeKey, FewShotFolderDataset, entry_list
 from mmwsfs.registry import DATASETS
 
 REPO = Path(__file__).parents[2]
@@ -155,6 +155,31 @@ def test_novel_from_files_and_names(root: Path, build: Build) -> None:
     assert build(novel='zebra').class_ids == [4]
     with pytest.raises(FileNotFoundError, match=r"absent\.txt' does not exist"):
         build(novel='absent.txt')
+
+
+def test_folders_named_by_numbers(root: Path, build: Build) -> None:
+    """A config, or YAML, gives numbers: they are the names that they spell."""
+    for number, name in enumerate(['ant', 'bee', 'big cow', 'zebra'], start=1):
+        (root / 'images' / name).rename(root / f'images/{number}')
+    assert build(novel=[1, 2]).class_ids == build(novel=['1', '2']).class_ids == [1, 2]
+    assert build(novel=3).class_ids == [3]
+    assert build(split='trn', novel=[1, 2]).class_ids == [3, 4]
+    ordered = build(novel=1, metainfo=dict(classes=[4, 3, 2, 1]))
+    assert ordered.metainfo['classes'] == ('4', '3', '2', '1')
+    assert ordered.class_ids == [4]
+    with pytest.raises(ValueError, match=r"novel names \['7'\], but .* are \['1', "):
+        build(novel=[1, 7])
+
+
+def test_one_class(root: Path, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Presence can neither be learned from it nor be tested on it."""
+    lines: list[str] = []
+    monkeypatch.setattr(
+        entry_list, 'print_log', lambda line, *args: lines.append(line))
+    with pytest.raises(ValueError, match=r"class 4 \('zebra'\).*only learn 'present'"):
+        build(split='trn', novel=['ant', 'bee', 'big cow'])
+    assert lines == [] and len(build(novel='zebra')) == 3
+    assert len(lines) == 1 and "class 4 ('zebra')" in lines[0]
 
 
 def test_fixed_class_numbers(root: Path, build: Build) -> None:

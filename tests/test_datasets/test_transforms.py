@@ -137,7 +137,7 @@ def test_an_image_without_mask_is_passed_by(name: str) -> None:
             loader(dict(img_path='a.jpg', classes=CLASSES, seg_fields=[], **has_mask))
 
 
-def test_masks_without_with_masks(
+def test_a_mask_loader_where_there_are_no_masks(
         tiny_dataset: Callable[..., Pascal5iDataset],
         make_pipeline: Callable[..., list[dict]]) -> None:
     """A pipeline that asks an image-level dataset for masks is told so."""

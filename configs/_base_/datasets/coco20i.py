@@ -1,7 +1,7 @@
-# COCO-20i: the lists carry the tags, masks are drawn from the annotations, which are read
-# where masks are asked for (see pascal5i.py). Images in any sub-folders of data/coco are found by their
-# id. For the 2017 files set `ann_files`; both releases hold the same images, shared out
-# otherwise.
+# COCO-20i: the lists carry the tags, masks are drawn from the annotations, which are
+# read where masks are asked for (see pascal5i.py). Images in any sub-folders of
+# data/coco are found by their id. For the 2017 files set `ann_files`; both releases
+# hold the same images, shared out otherwise.
 _base_ = './pascal5i.py'
 
 source = dict(

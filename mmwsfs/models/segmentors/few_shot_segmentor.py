@@ -1,12 +1,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmseg.models import BaseSegmentor
@@ -21,45 +19,14 @@ from mmwsfs.structures import (
     FewShotDataSample,
     LazyImage,
     LazyImages,
-    TokenGrid,
     ViTFeatures,
     distinct_images,
 )
 from mmwsfs.utils.state_dict import check_state_dict
 
-SUPERVISIONS = ('pixel', 'image', 'mixed')
-
-
-class Supports(NamedTuple):
-    """All that the model keeps of P supports: little beside their features.
-
-    Attributes:
-        tokens: CLS and patches on the neck's s x s grid, in the metric's space.
-        masks: (P, H, W) bool.
-        prototypes: (P, L, 2, C) in the metric's space, or None.
-        cls: (P, L, C), CLS tokens as the backbone gives them.
-    """
-
-    tokens: TokenGrid
-    masks: Tensor
-    prototypes: Tensor | None
-    cls: Tensor
-
-
-class Decision(NamedTuple):
-    """The prediction for one query by N ways.
-
-    Attributes:
-        scores: (N,) float in 0..1, probabilities of presence.
-        present: (N,) bool.
-        probs: (N, H, W) float in 0..1, foreground probabilities of every way.
-        label_map: (H, W) uint8, 0 = background, 1..N = way.
-    """
-
-    scores: Tensor
-    present: Tensor
-    probs: Tensor
-    label_map: Tensor
+from .decision import decide
+from .supervision import check_supervision, choose_masks
+from .supports import Supports
 
 
 @MODELS.register_module()
@@ -115,7 +82,7 @@ class FewShotSegmentor(BaseSegmentor):
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        self.supervision = self._check_supervision(supervision, labeler)
+        self.supervision = check_supervision(supervision, labeler)
         self.backbone = MODELS.build(backbone)
         sizes = {name: getattr(self.backbone, name)
                  for name in ('num_layers', 'num_heads', 'embed_dims')}
@@ -138,20 +105,6 @@ class FewShotSegmentor(BaseSegmentor):
         self.cache = FeatureCache(**cache) if cache else None
         self._register_load_state_dict_pre_hook(self._check_state_dict)
 
-    @staticmethod
-    def _check_supervision(supervision: str | None, labeler: dict | None) -> str:
-        if supervision not in SUPERVISIONS:
-            raise ValueError(
-                f"model.supervision is {supervision!r}: set it to 'pixel', 'image' or "
-                "'mixed' (a config of before it was the model's: 'image' where its "
-                "custom_hooks have a PseudoLabelHook, 'mixed' where they have a "
-                "PseudoLabelEnhancerHook, else 'pixel')")
-        if supervision != 'pixel' and labeler is None:
-            raise ValueError(
-                f"supervision '{supervision}' needs a labeler: set model.labeler, e.g. "
-                "to dict(type='AttentionLabeler')")
-        return supervision
-
     def _check_state_dict(self, state_dict: dict[str, Tensor], prefix: str,
                           *args) -> None:
         """Refuse a checkpoint of another model; MMEngine would only warn."""
@@ -162,6 +115,8 @@ class FewShotSegmentor(BaseSegmentor):
             'give the config it was trained with, or a checkpoint of this one; one of '
             'an older release is brought up to date by '
             'tools/model_converters/upgrade_checkpoint.py')
+
+    decide = staticmethod(decide)
 
     # ------------------------------------------------------------ features
     def extract(self, images: Tensor | LazyImages) -> tuple[ViTFeatures, list[int]]:
@@ -230,9 +185,9 @@ class FewShotSegmentor(BaseSegmentor):
         Raises:
             ValueError: under supervision 'pixel' a mask is missing.
         """
-        return self._choose(
-            given or [None] * len(support), 'support',
-            lambda: self.labeler(support, support, size))
+        return choose_masks(
+            self.supervision, given or [None] * len(support),
+            lambda: self.labeler(support, support, size), 'support')
 
     def query_masks(self, query: ViTFeatures, support: ViTFeatures,
                     size: tuple[int, int],
@@ -259,25 +214,9 @@ class FewShotSegmentor(BaseSegmentor):
             masks = self.labeler(support, query, size, classes)
             return masks & presence[:, None, None]
 
-        return self._choose(
-            [sample.gt_sem_seg.data[0] == 1 if 'gt_sem_seg' in sample else None
-             for sample in data_samples], 'query', pseudo_masks)
-
-    def _choose(self, given: Sequence[Tensor | None], role: str,
-                make: Callable[[], Tensor]) -> Tensor:
-        """Of every image the mask that came with it, or the pseudo-mask."""
-        if self.supervision == 'image':
-            return make()
-        if self.supervision == 'mixed':
-            return torch.stack([
-                pseudo_mask if mask is None else mask > 0
-                for mask, pseudo_mask in zip(given, make())])
-        if any(mask is None for mask in given):
-            raise ValueError(
-                f"supervision 'pixel' needs {role} masks, but the data carry none: set "
-                "masks='all' (in testing support_masks=True as well) in the dataset, "
-                "or model.supervision='image'")
-        return torch.stack([mask > 0 for mask in given])
+        given = [sample.gt_sem_seg.data[0] == 1 if 'gt_sem_seg' in sample else None
+                 for sample in data_samples]
+        return choose_masks(self.supervision, given, pseudo_masks, 'query')
 
     @staticmethod
     def _given_masks(data_samples: Sequence[FewShotDataSample],
@@ -432,31 +371,6 @@ class FewShotSegmentor(BaseSegmentor):
                 seg_probs=PixelData(data=decision.probs),
                 pred_sem_seg=PixelData(data=decision.label_map.unsqueeze(0))))
         return data_samples
-
-    @staticmethod
-    def decide(cls_logits: Iterable[Tensor], seg_logits: Iterable[Tensor],
-               size: tuple[int, int]) -> Decision:
-        """What is in one query, by its logits with the supports of N ways.
-
-        Probabilities are averaged over the shots. A way is present above 0.5. A pixel
-        takes the way of the largest foreground probability, or background (0) when
-        that is below 0.5.
-
-        Args:
-            cls_logits: N of (K, 2), absent/present; K may differ from way to way.
-            seg_logits: N of (K, 2, h, w), background/class.
-            size: (H, W), the query's original size in pixels.
-        """
-        scores = torch.stack([
-            logits.float().softmax(dim=1)[:, 1].mean() for logits in cls_logits])
-        probs = torch.stack([
-            F.interpolate(
-                logits.float(), size, mode='bilinear',
-                align_corners=True).softmax(dim=1)[:, 1].mean(dim=0)
-            for logits in seg_logits])
-        best, way = probs.max(dim=0)
-        label_map = torch.where(best >= 0.5, way + 1, 0).to(torch.uint8)
-        return Decision(scores, scores > 0.5, probs, label_map)
 
     def encode_decode(self, inputs: dict[str, Tensor],
                       data_samples: list[FewShotDataSample]) -> Tensor:
