@@ -73,7 +73,8 @@ class FewShotFolderDataset(FewShotDataset):
                 f'mask_threshold={mask_threshold} is of masks that show the class of '
                 'their folder, but the masks beside tags are label maps: leave it out')
         self.novel = [
-            str(name) for name in ([novel] if isinstance(novel, (str, int)) else novel)]
+            str(name) for name in ([novel] if isinstance(novel, (str, int, float))
+            else novel)]
         self.tags = tags
         self.mask_threshold = mask_threshold
         self.img_suffixes = tuple(map(str.lower, img_suffixes))
