@@ -7,6 +7,8 @@ from pathlib import Path
 from mmengine.logging import print_log
 
 from mmwsfs.registry import DATASETS
+from mmwsfs.utils.file_names import normal_name, on_disk
+from mmwsfs.utils.text_file import read_text
 
 from .few_shot_dataset import FewShotDataset
 from .folders import folder_content
@@ -71,7 +73,8 @@ class FewShotFolderDataset(FewShotDataset):
                 f'mask_threshold={mask_threshold} is of masks that show the class of '
                 'their folder, but the masks beside tags are label maps: leave it out')
         self.novel = [
-            str(name) for name in ([novel] if isinstance(novel, (str, int)) else novel)]
+            str(name) for name in ([novel] if isinstance(novel, (str, int, float))
+            else novel)]
         self.tags = tags
         self.mask_threshold = mask_threshold
         self.img_suffixes = tuple(map(str.lower, img_suffixes))
@@ -103,13 +106,14 @@ class FewShotFolderDataset(FewShotDataset):
         root, mend = self.data_prefix['img_path'], 'set data_root and data_prefix'
         masks = os.path.abspath(self.data_prefix['seg_map_path'])
         classes_of, others = {}, 0
-        for name in sorted(folder_content(root, 'image', mend)):
+        for name in sorted(folder_content(root, 'image', mend), key=normal_name):
             folder = os.path.join(root, name)
             if (not os.path.isdir(folder) or name.startswith('.')
                     or os.path.abspath(folder) == masks):
                 continue
-            files = [file for file in sorted(folder_content(folder, 'class', mend))
-                     if not file.startswith('.')]
+            files = [file for file in sorted(
+                folder_content(folder, 'class', mend), key=normal_name)
+                if not file.startswith('.')]
             images = [file for file in files
                       if file.lower().endswith(self.img_suffixes)]
             if not images:
@@ -117,7 +121,13 @@ class FewShotFolderDataset(FewShotDataset):
                     f"class folder '{folder}' has no images "
                     f"({', '.join(self.img_suffixes)}): add some or delete it")
             others += len(files) - len(images)
-            classes_of.update((f'{name}/{file}', (name, )) for file in images)
+            for file in images:
+                image = normal_name(f'{name}/{file}')
+                if image in classes_of:
+                    raise ValueError(
+                        f"image '{image}' in '{root}' is there twice, its letters "
+                        'composed in two ways (Unicode): delete one')
+                classes_of[image] = (normal_name(name), )
         if not classes_of:
             raise ValueError(
                 f"image folder '{root}' has no class folders: put the images of each "
@@ -128,7 +138,9 @@ class FewShotFolderDataset(FewShotDataset):
         return classes_of
 
     def _class_names(self) -> tuple[str, ...]:
-        classes = tuple(map(str, self._metainfo.get('classes', sorted(self._shown))))
+        classes = tuple(
+            normal_name(str(name))
+            for name in self._metainfo.get('classes', sorted(self._shown)))
         unnamed = sorted(self._shown.difference(classes))
         if unnamed:
             raise ValueError(
@@ -140,13 +152,14 @@ class FewShotFolderDataset(FewShotDataset):
         names = []
         for item in self.novel:
             if not item.endswith('.txt'):
-                names.append(item)
+                names.append(normal_name(item))
                 continue
             path = self._under_root(item)
             if not path.is_file():
                 raise FileNotFoundError(
                     f"list of novel classes '{path}' does not exist: set novel")
-            names += filter(None, map(str.strip, path.read_text('utf-8').splitlines()))
+            lines = read_text(path, 'list of novel classes').splitlines()
+            names += filter(None, (normal_name(line.strip()) for line in lines))
         unknown = [name for name in names if name not in self._shown]
         if unknown:
             raise ValueError(
@@ -206,11 +219,11 @@ class FewShotFolderDataset(FewShotDataset):
         return Path(path).as_posix()
 
     def _image_path(self, name: str) -> str:
-        return os.path.join(self.data_prefix['img_path'], name)
+        return on_disk(os.path.join(self.data_prefix['img_path'], name))
 
     def _mask_path(self, name: str) -> str:
-        return os.path.join(
-            self.data_prefix['seg_map_path'], str(Path(name).with_suffix('.png')))
+        return on_disk(os.path.join(
+            self.data_prefix['seg_map_path'], str(Path(name).with_suffix('.png'))))
 
     def missing_files(self, names: Iterable[str]) -> dict[str, str]:
         """What is missing of the images."""

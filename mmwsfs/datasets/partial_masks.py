@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 
+from mmwsfs.utils.file_names import normal_name
+from mmwsfs.utils.text_file import read_text
+
 from .entry_list import EntryList
 
 
@@ -56,7 +59,7 @@ def read_masked(path: Path, names: Collection[str],
     """Read a list of the images that carry masks: a name a line, empty lines skipped.
 
     Args:
-        path: the text file, UTF-8.
+        path: the text file; see :func:`~mmwsfs.utils.text_file.read_text`.
         names: of all images of the data set.
         image_name: gives the name of an image file, for lines that are paths.
 
@@ -67,13 +70,10 @@ def read_masked(path: Path, names: Collection[str],
     if not path.is_file():
         raise FileNotFoundError(
             f"list of images with masks '{path}' does not exist: set masks")
-    try:
-        lines = [line.strip() for line in path.read_text('utf-8-sig').splitlines()]
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"list of images with masks '{path}' is no UTF-8 text: {error}") from error
+    lines = read_text(path, 'list of images with masks').splitlines()
     masked = set()
     for number, line in enumerate(lines, start=1):
+        line = normal_name(line.strip())
         if not line:
             continue
         try:

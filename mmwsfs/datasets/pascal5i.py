@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from mmseg.utils import get_classes, get_palette
 
 from mmwsfs.registry import DATASETS
+from mmwsfs.utils.file_names import normal_name, on_disk
 
 from .few_shot_dataset import FewShotDataset
 from .folders import folder_content
@@ -78,19 +79,19 @@ class Pascal5iDataset(FewShotDataset):
                 'mask', self.data_prefix['seg_map_path'], self.seg_map_suffix, masked))
         missing: dict[str, str] = {}
         for kind, folder, suffix, users in kinds:
-            present = folder_content(
-                folder, kind, 'set MMWSFS_DATA_ROOT or data_root and data_prefix')
+            present = set(map(normal_name, folder_content(
+                folder, kind, 'set MMWSFS_DATA_ROOT or data_root and data_prefix')))
             for name in users:
-                if name + suffix not in present:
+                if normal_name(name + suffix) not in present:
                     missing.setdefault(
                         name, f"{kind} '{os.path.join(folder, name + suffix)}'")
         return missing
 
     def image_info(self, name: str) -> dict:
         """Paths of the image and of the mask that it carries."""
-        info = dict(img_path=os.path.join(
-            self.data_prefix['img_path'], name + self.img_suffix))
+        info = dict(img_path=on_disk(os.path.join(
+            self.data_prefix['img_path'], name + self.img_suffix)))
         if self.has_mask(name):
-            info['seg_map_path'] = os.path.join(
-                self.data_prefix['seg_map_path'], name + self.seg_map_suffix)
+            info['seg_map_path'] = on_disk(os.path.join(
+                self.data_prefix['seg_map_path'], name + self.seg_map_suffix))
         return info

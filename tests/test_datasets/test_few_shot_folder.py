@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -182,6 +183,37 @@ def test_one_class(root: Path, build: Build, monkeypatch: pytest.MonkeyPatch) ->
     assert len(lines) == 1 and "class 4 ('zebra')" in lines[0]
 
 
+@pytest.mark.parametrize('form', ['NFC', 'NFD'])
+def test_names_composed_either_way(
+        root: Path, build: Build, make_pipeline: Callable, form: str) -> None:
+    """macOS writes ü as two characters; configs, lists and folders need not agree."""
+    for parent in ('images', 'masks'):
+        (root / parent / 'bee').rename(
+            root / parent / unicodedata.normalize(form, 'Kühe'))
+    (root / 'images' / unicodedata.normalize(form, 'Kühe') / '0.jpg').rename(
+        root / 'images' / unicodedata.normalize(form, 'Kühe/groß é.jpg'))
+    (root / 'masks' / unicodedata.normalize(form, 'Kühe') / '0.png').rename(
+        root / 'masks' / unicodedata.normalize(form, 'Kühe/groß é.png'))
+    (root / 'novel.txt').write_text('ant\r\nKühe\r\n', 'utf-16')
+    (root / 'masked.txt').write_text(unicodedata.normalize('NFD', 'Kühe/groß é.jpg'))
+    for novel in ('novel.txt', ['ant', unicodedata.normalize('NFD', 'Kühe')]):
+        dataset = build(
+            novel=novel, masks='masked.txt', pipeline=folder_pipeline(make_pipeline))
+        assert dataset.metainfo['classes'] == ('Kühe', 'ant', 'big cow', 'zebra')
+        assert dataset.class_ids == [1, 2]
+        assert dataset.masked_images == ['Kühe/groß é.jpg']
+        sample = dataset[2]['data_samples']
+        assert Path(sample.query_path).is_file() and 'gt_sem_seg' in sample
+
+
+def test_two_images_of_one_name(root: Path, build: Build) -> None:
+    """Linux allows them; which of the two is meant nobody can say."""
+    for form in ('NFC', 'NFD'):
+        photo(root / 'images/bee' / unicodedata.normalize(form, 'ü.jpg'))
+    with pytest.raises(ValueError, match="image 'bee/ü.jpg' in .* is there twice"):
+        build()
+
+
 def test_fixed_class_numbers(root: Path, build: Build) -> None:
     """Numbers can be given, so that a class more does not change those of the masks."""
     names = ['zebra', 'bee', 'unseen', 'ant', 'big cow']
@@ -281,22 +313,32 @@ def test_images_of_several_classes(root: Path, build: Build) -> None:
 
 def test_label_maps_beside_a_tag_file(
         root: Path, build: Build, make_pipeline: Callable[..., list[dict]]) -> None:
-    """Labels of the map are class numbers, and presence is what the map shows."""
+    """Labels of the map are class numbers, and presence is what the map shows, that is
+    the tags at least."""
     tags = tag_csv(
         root, 'zebra/0.jpg,zebra;ant', 'zebra/1.PNG,zebra', 'ant/0.jpg,ant',
         'ant/1.PNG,ant')
-    for name in ('zebra/0', 'zebra/1', 'ant/0', 'ant/1'):
-        mask(root / f'masks/{name}.png', 2 if name == 'zebra/1' else 1)
+    shown = {'zebra/0.jpg': [1, 2], 'zebra/1.PNG': [2], 'ant/0.jpg': [1],
+             'ant/1.PNG': [1, 2]}  # the last one more than its tag
+    for name, numbers in shown.items():
+        pixels = np.zeros(SIZE, np.uint8)
+        pixels[:len(numbers)] = np.array(numbers)[:, None]
+        path = root / 'masks' / Path(name).with_suffix('.png')
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(path)
     dataset = build(
         tags=tags, novel=['ant', 'zebra'], masks='all',
         pipeline=make_pipeline(True, True))
     for number in range(len(dataset)):
         sample = dataset[number]['data_samples']
-        shown = 2 if '1.PNG' in sample.query_path and 'zebra' in (
-            sample.query_path) else 1
-        assert sample.gt_presence.tolist() == [sample.class_ids == [shown]]
+        name = Path(sample.query_path).relative_to(root / 'images').as_posix()
+        assert sample.gt_presence.tolist() == [
+            number in shown[name] for number in sample.class_ids]
     mask(root / 'masks/zebra/0.png', 3)
     with pytest.raises(RuntimeError, match=r'unknown labels \[3\].*1\.\.2'):
+        [dataset[number] for number in range(len(dataset))]
+    mask(root / 'masks/zebra/0.png', 255)  # as an editor saves black and white
+    with pytest.raises(RuntimeError, match=r"zebra/0\.png'.* does not show class 1"):
         [dataset[number] for number in range(len(dataset))]
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -271,6 +272,23 @@ def test_image_level_config_trains_without_masks(
     assert 'support_masks' not in item['data_samples']
     with pytest.raises(FileNotFoundError, match='mask folder'):
         DATASETS.build(cfg.test_dataloader.dataset)
+
+
+def test_names_composed_either_way(
+        own_files: Path, tiny_dataset: Build, make_pipeline: Callable) -> None:
+    """A list writes ü as one character, macOS the file's name as two."""
+    lists = own_files / 'own_lists/val'
+    lists.mkdir(parents=True)
+    text = (own_files / 'splits/tiny/val/fold0.txt').read_text()
+    (lists / 'fold0.txt').write_text(text.replace('val_01_1', 'ü'))
+    for folder, suffix in ((IMAGES, 'jpg'), (MASKS, 'png')):
+        (own_files / folder / f'val_01_1.{suffix}').rename(
+            own_files / folder / unicodedata.normalize('NFD', f'ü.{suffix}'))
+    dataset = tiny_dataset(
+        own_files, lists='own_lists', pipeline=make_pipeline(True, True))
+    index = dataset.data_list.index(dict(name='ü', class_id=1))
+    sample = dataset[index]['data_samples']
+    assert Path(sample.query_path).is_file() and 'gt_sem_seg' in sample
 
 
 # ------------------------------------------------------------- bad input

@@ -117,12 +117,9 @@ def test_config(path):
     """Backbone, neck, image sizes and checkpoint of each config belong together."""
     cfg = Config.fromfile(path)
     backbone = build_on_meta(cfg.model.backbone)
-    loaders = [cfg.train_dataloader, cfg.test_dataloader]
-    if cfg.val_dataloader is not None:
-        loaders.append(cfg.val_dataloader)
-    sizes = {loader.dataset.img_size for loader in loaders}
-    assert len(sizes) == 1
-    size = sizes.pop()
+    size, = {
+        loader.dataset.img_size for loader in (
+            cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader) if loader}
     assert size % backbone.patch_size == 0
 
     features = backbone.extract(torch.empty(1, 3, size, size, device='meta'))

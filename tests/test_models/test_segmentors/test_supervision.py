@@ -56,9 +56,9 @@ def test_prediction(build_model, make_batch, supervision, given, mode):
     """
     model = build_model(supervision=supervision)
     inputs, samples = make_batch(batch=2, way=2, shot=2)
-    own = [sample.support_masks.clone() for sample in samples]
-    made = [pseudo_masks(model, images) for images in inputs['support']]
-    for x, y in zip(own, made):
+    carried = [sample.support_masks.clone() for sample in samples]
+    pseudo = [pseudo_masks(model, images) for images in inputs['support']]
+    for x, y in zip(carried, pseudo):
         assert (x != y).flatten(2).any(dim=2).all()
     carry = dict(all=(True, True), none=(False, False), first=(True, False))[given]
     for sample, mask in zip(samples, carry):
@@ -70,7 +70,7 @@ def test_prediction(build_model, make_batch, supervision, given, mode):
         return
     expected = [
         x if mask and supervision != 'image' else y
-        for x, y, mask in zip(own, made, carry)]
+        for x, y, mask in zip(carried, pseudo, carry)]
     results = model(inputs, samples, mode=mode)
     pixel = build_model()
     for sample, masks in zip(samples, expected):
@@ -94,17 +94,17 @@ def test_support_masks(build_model, make_batch):
     models = {name: build_model(supervision=name)
               for name in ('pixel', 'image', 'mixed')}
     support = models['pixel'].backbone.extract(inputs['support'][0, :, 0])
-    own = samples[0].support_masks[:, 0]
-    made = models['image'].labeler(support, support, (SIZE, SIZE))
+    carried = samples[0].support_masks[:, 0]
+    pseudo = models['image'].labeler(support, support, (SIZE, SIZE))
     size = (SIZE, SIZE)
     for name, model in models.items():
-        found = model.support_masks(support, size, list(own))
+        found = model.support_masks(support, size, list(carried))
         assert found.dtype == torch.bool
-        assert torch.equal(found, made if name == 'image' else own > 0)
-    some = [own[0], None, own[2]]
-    for given, mixed in ((None, made), (some, torch.stack(
-            [own[0] > 0, made[1], own[2] > 0]))):
+        assert torch.equal(found, pseudo if name == 'image' else carried > 0)
+    some = [carried[0], None, carried[2]]
+    for given, mixed in ((None, pseudo), (some, torch.stack(
+            [carried[0] > 0, pseudo[1], carried[2] > 0]))):
         assert torch.equal(models['mixed'].support_masks(support, size, given), mixed)
-        assert torch.equal(models['image'].support_masks(support, size, given), made)
+        assert torch.equal(models['image'].support_masks(support, size, given), pseudo)
         with pytest.raises(ValueError, match='needs support masks'):
             models['pixel'].support_masks(support, size, given)

@@ -96,9 +96,9 @@ def test_neck_correlates_in_the_space_of_the_metric(build_model, model, pairs):
 
     expected = model.neck(moved(query), moved(support), masks, query_of)
     plain = model.neck(query, support, masks, query_of)
-    for own, other, without in zip(found, expected, plain):
-        torch.testing.assert_close(own[:, :16], other, rtol=1e-3, atol=1e-4)
-        assert (other - without).abs().max() > 0.1
+    for maps, wanted, without in zip(found, expected, plain):
+        torch.testing.assert_close(maps[:, :16], wanted, rtol=1e-3, atol=1e-4)
+        assert (wanted - without).abs().max() > 0.1
 
 
 def test_moments_are_learned_in_training(model, pairs):
