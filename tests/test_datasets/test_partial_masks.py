@@ -324,8 +324,9 @@ def test_training_on_real_images(
     names = pascal(few_real, pipeline, masks=1 / 3).masked_images
     root = few_masks(names)
     cfg = tiny_config
-    cfg.model.update(supervision='mixed', labeler=dict(
-        type='EnhancedLabeler', enhancer=dict(type='PseudoLabelEnhancer'), steps=2))
+    cfg.model.supervision = 'mixed'
+    cfg.model.labeler = dict(
+        type='EnhancedLabeler', enhancer=dict(type='PseudoLabelEnhancer'), steps=2)
     cfg.train_dataloader.batch_size = 12
     cfg.train_dataloader.dataset.update(
         data_root=str(root), lists='splits/few', masks=1 / 3,
