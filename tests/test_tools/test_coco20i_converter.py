@@ -222,7 +222,8 @@ def test_real_annotations(
                 for i, label in enumerate(COCO_CLASSES)}
         dataset = Coco20iDataset(
             data_root=str(shared_data), lists=str(tmp_path / 'out'), fold=fold,
-            split='val', with_masks=False, restrict_to_existing=True, num_episodes=5)
+            split='val', masks='none', restrict_to_existing=True, num_episodes=5,
+            img_size=32)
         assert {int(entry['name']) for entry in dataset.data_list} <= set(files)
         assert len({dataset.draw(j).query for j in range(30)}) > 10
 
