@@ -39,16 +39,25 @@ custom_hooks = [dict(type='PseudoLabelEnhancerHook', num_pictures=2)]
 """
 # The enhancer's training made as small.
 SMALL = dict(INTERVAL=2, BATCH_SIZE=4, PARTNERS=2)
+# The same in a process of its own.
+MAKE_SMALL = f"""
+import runpy, sys
+from mmwsfs.models.pseudo_labels import enhancer_training
+for name, value in {SMALL}.items():
+    setattr(enhancer_training, name, value)
+sys.path.insert(0, 'tools')
+"""
+# Runs a tool.
+PLAIN = MAKE_SMALL + """
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')
+"""
 # Runs a tool that kills its process after the COUNT-th call of a method.
-KILLED = """
-import os, runpy, signal, sys
+KILLED = MAKE_SMALL + """
+import os, signal
 from mmengine.runner import IterBasedTrainLoop
 from mmwsfs.models import DiscriminantMetric
-from mmwsfs.models.pseudo_labels import enhancer_training
-for name, value in {small}.items():
-    setattr(enhancer_training, name, value)
 place, name, count, *sys.argv = sys.argv[1:]
-sys.path.insert(0, 'tools')
 places = dict(
     trainer=enhancer_training.EnhancerTrainer, metric=DiscriminantMetric,
     loop=IterBasedTrainLoop)
@@ -144,8 +153,8 @@ def test_killed_and_resumed(trained, tiny, run_tool, tmp_path, place, name, coun
     """Killed in either stage and resumed: the weights of the uninterrupted run."""
     arguments = [str(tiny[0]), '--work-dir', str(tmp_path)]
     killed = subprocess.run(
-        [sys.executable, '-c', KILLED.format(small=SMALL), place, name, str(count),
-         'tools/train.py', *arguments], cwd=REPOSITORY, capture_output=True,
+        [sys.executable, '-c', KILLED, place, name, str(count), 'tools/train.py',
+         *arguments], cwd=REPOSITORY, capture_output=True,
         env=environment(OMP_NUM_THREADS=torch.get_num_threads()))
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert not (tmp_path / 'iter_4.pth').exists()
@@ -211,6 +220,21 @@ def test_the_first_stage_alone_and_its_reuse(trained, tiny, run_tool, tmp_path):
         f"{init_cfg}.checkpoint={tmp_path / 'alone/enhancer/best.pth'}")
     assert not (tmp_path / 'reuse/enhancer').exists()
     assert_equal(weights(tmp_path / 'reuse', 4), weights(trained, 4))
+
+
+def test_the_first_stage_on_two_processes(trained, tiny, tmp_path):
+    """One of them trains the network, which is the same; the other waits."""
+    script = tmp_path / 'plain.py'
+    script.write_text(PLAIN)
+    subprocess.run(
+        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
+         '--master_port=29541', script, 'tools/train_enhancer.py', tiny[0],
+         '--work-dir', tmp_path / 'two', '--launcher', 'pytorch'],
+        check=True, cwd=REPOSITORY, timeout=300,
+        env=environment(OMP_NUM_THREADS=torch.get_num_threads()))
+    assert_equal(*(
+        read_checkpoint(work_dir / 'enhancer/best.pth')['state_dict']
+        for work_dir in (tmp_path / 'two', trained)))
 
 
 def test_a_state_of_another_training_is_refused(trained, tiny, run_tool, tmp_path):
