@@ -15,6 +15,7 @@ import argparse
 from cli import add_common_arguments, end_processes, load_config
 from mmengine.runner import Runner
 
+from mmwsfs.engine.hooks.bare_model import bare_model
 from mmwsfs.models import EnhancedLabeler
 
 
@@ -38,7 +39,7 @@ def main() -> None:
     cfg.default_hooks.checkpoint = None
     cfg.model.metric = None  # what comes after the enhancer
     runner = Runner.from_cfg(cfg)
-    if not isinstance(runner.model.labeler, EnhancedLabeler):
+    if not isinstance(bare_model(runner).labeler, EnhancedLabeler):
         raise SystemExit(
             f"train_enhancer.py: the model of '{args.config}' has no EnhancedLabeler: "
             'give a config for mixed supervision')

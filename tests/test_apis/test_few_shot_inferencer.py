@@ -15,6 +15,7 @@ from mmengine import registry as root
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from PIL import Image
+from tiny_checkpoint import decisive_model
 
 from mmwsfs.apis import FewShotInferencer
 from mmwsfs.apis.few_shot_inferencer import ImagePipeline
@@ -28,6 +29,20 @@ def build(tiny_config: Config,
           tiny_checkpoint: Path) -> Callable[..., FewShotInferencer]:
     """Makes the inferencer of ``tiny_config``, which pseudo-masks were made for."""
     return partial(FewShotInferencer, tiny_config, tiny_checkpoint, 'cpu')
+
+
+@pytest.fixture
+def supervise(tiny_config: Config, tiny_checkpoint: Path) -> Callable[[str], None]:
+    """Makes ``tiny_config`` and its checkpoint of another supervision."""
+    def change(supervision: str) -> None:
+        tiny_config.model.supervision = supervision
+        if supervision == 'mixed':
+            tiny_config.model.labeler = dict(
+                type='EnhancedLabeler', enhancer=dict(type='PseudoLabelEnhancer'))
+            torch.save(
+                dict(state_dict=decisive_model(tiny_config).state_dict()),
+                tiny_checkpoint)
+    return change
 
 
 @pytest.fixture
@@ -66,21 +81,20 @@ def source(name: str, shared_data: Path, tmp_path: Path,
                 lists='splits/demo', fold=1)
 
 
-@pytest.mark.parametrize('supervision', ['image', 'pixel'])
+@pytest.mark.parametrize('supervision', ['image', 'pixel', 'mixed'])
 @pytest.mark.parametrize('way, shot', [(1, 1), (2, 1), (1, 3), (3, 2)])
 @pytest.mark.parametrize('name', ['photographs', 'demo'])
 @torch.no_grad()
 def test_equals_the_segmentors_predict(
-        tiny_config: Config, tiny_checkpoint: Path, make_pipeline, shared_data: Path,
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, way: int,
-        shot: int, supervision: str) -> None:
+        tiny_config: Config, tiny_checkpoint: Path, supervise, make_pipeline,
+        shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
+        way: int, shot: int, supervision: str) -> None:
     """An episode through the dataset gives what its files give the inferencer."""
+    supervise(supervision)
     pipeline = make_pipeline(True, supervision == 'pixel', size=64)
     tiny_config.test_dataloader.dataset = dict(
         **source(name, shared_data, tmp_path, monkeypatch), split='val', way=way,
         shot=shot, pipeline=pipeline)
-    if supervision == 'pixel':
-        tiny_config.custom_hooks = []
     inferencer = FewShotInferencer(tiny_config, tiny_checkpoint, 'cpu')
     dataset = DATASETS.build(tiny_config.test_dataloader.dataset)
     labels, spread = set(), []
@@ -119,9 +133,13 @@ def test_equals_the_segmentors_predict(
 
 
 # ------------------------------------------------------------- supports
-def naive(inferencer: FewShotInferencer, query: Path,
-          supports: list[list[Path]]) -> tuple[list[float], np.ndarray, np.ndarray]:
-    """Scores, probabilities and label map, one pair of images at a time."""
+def naive(inferencer: FewShotInferencer, query: Path, supports: list[list[Path]],
+          masks: dict[Path, Path] | None = None
+          ) -> tuple[list[float], np.ndarray, np.ndarray]:
+    """Scores, probabilities and label map, one pair of images at a time.
+
+    ``masks`` are of those supports that have one, all others are labelled.
+    """
     model = inferencer.model
 
     def features(path: Path):
@@ -138,7 +156,13 @@ def naive(inferencer: FewShotInferencer, query: Path,
         present, maps = [], []
         for path in paths:
             support = features(path)
-            mask = model.labeler(support, support, (32, 32))
+            if path in (masks or {}):
+                pixels = Image.open(masks[path]).resize(
+                    (32, 32), Image.Resampling.NEAREST)
+                mask = torch.from_numpy(np.array(pixels) > 0)[None]
+            else:
+                mask = model.labeler(support, support, (32, 32))
+            assert 0 < mask.float().mean() < 1
             cls_map, seg_map = model.neck(features(query), support, mask)
             present.append(model.cls_head(cls_map)[0].softmax(0)[1].item())
             logits = F.interpolate(
@@ -165,6 +189,35 @@ def test_classes_of_different_numbers_of_shots(
         assert (found['label_map'] != label_map).mean() < 2e-3
         labels |= set(np.unique(found['label_map']))
     assert labels == {0, 1, 2}
+
+
+@pytest.mark.parametrize(('supervision', 'masked'), [
+    ('pixel', 4), ('image', 0), ('image', 2), ('image', 4), ('mixed', 0), ('mixed', 2),
+    ('mixed', 4)])
+@torch.no_grad()
+def test_models_of_every_supervision(
+        build, supervise, images: list[Path], tmp_path: Path, supervision: str,
+        masked: int) -> None:
+    """A support's mask where it is given, else the labeler's: none, some and all."""
+    supervise(supervision)
+    supports = {'cat': images[:3], 'dog': [images[4]]}
+    # The last ones, so that in one class some have a mask and some have none.
+    masks = {}
+    for path in [*images[:3], images[4]][4 - masked:]:
+        masks[path] = tmp_path / f'{path.stem}.png'
+        pixels = np.zeros(Image.open(path).size[::-1], np.uint8)
+        pixels[5:20, 5:30] = 255
+        Image.fromarray(pixels).save(masks[path])
+    inferencer = build()
+    inferencer.set_supports(
+        supports, {name: [masks.get(path) for path in paths]
+                   for name, paths in supports.items()} if masks else None)
+    result, = inferencer(images[8])
+    scores, probs, label_map = naive(
+        inferencer, images[8], [*supports.values()], masks)
+    assert [*result['presence'].values()] == pytest.approx(scores, abs=1e-4)
+    np.testing.assert_allclose(result['probs'], probs, rtol=0, atol=1e-4)
+    assert (result['label_map'] != label_map).mean() < 2e-3
 
 
 def test_the_order_of_the_classes_is_that_of_the_ways(
@@ -200,7 +253,9 @@ def test_no_graph_is_kept(
     tiny_config.model.backbone.frozen = False
     inferencer = build()
     inferencer.set_supports({'cat': images[0]})
-    assert not inferencer._supports.features.tokens.requires_grad
+    supports = inferencer._classes.supports
+    assert not supports.tokens.tokens.requires_grad
+    assert not supports.cls.requires_grad
     assert inferencer(images[8])
 
 
@@ -231,7 +286,7 @@ def test_masks_take_the_place_of_pseudo_masks(
 def test_a_model_trained_with_masks_needs_them(
         build, images: list[Path], tiny_config: Config) -> None:
     """The class is named, and the image is not looked at."""
-    tiny_config.custom_hooks = []
+    tiny_config.model.supervision = 'pixel'
     inferencer = build()
     for masks in (None, {'cat': [images[0], None]}):
         with pytest.raises(ValueError, match="'cat' has support images without a mask"):

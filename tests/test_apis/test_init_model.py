@@ -12,7 +12,6 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from mmwsfs.apis import init_model
-from mmwsfs.engine import PseudoLabelHook
 from mmwsfs.models import PseudoMaskSegmentor
 
 
@@ -26,7 +25,7 @@ def assert_same_weights(found: dict, expected: dict) -> None:
 def test_weights_mode_and_supervision(
         tiny_config: Config, tiny_checkpoint: Path, tmp_path: Path,
         read: bool) -> None:
-    """The checkpoint's weights, in evaluation mode, with the hook's supervision."""
+    """The checkpoint's weights, in evaluation mode, with the config's supervision."""
     path = tmp_path / 'config.py'
     tiny_config.dump(path)
     config = Config.fromfile(path) if read else path
@@ -38,25 +37,31 @@ def test_weights_mode_and_supervision(
     assert model.cfg.model.type == 'FewShotSegmentor'
 
 
-@pytest.mark.parametrize(('hooks', 'supervision'), [
-    ([dict(type='EMAHook'), dict(type='PseudoLabelHook', num_pictures=3)], 'image'),
-    ([dict(type='mmwsfs.PseudoLabelHook')], 'image'),
-    ([dict(type=PseudoLabelHook)], 'image'),
-    ([dict(type='EMAHook')], 'pixel'),
-    ([], 'pixel'),
-    (None, 'pixel'),
-])
-def test_supervision_is_the_hooks(
+@pytest.mark.parametrize('supervision', ['pixel', 'image', 'mixed'])
+@pytest.mark.parametrize('hooks', [
+    [dict(type='EMAHook'), dict(type='PseudoLabelHook', num_pictures=3)], [], None])
+def test_supervision_is_the_configs(
         tiny_config: Config, tiny_checkpoint: Path, hooks: list[dict] | None,
         supervision: str) -> None:
-    """However the hook is named; without it masks are expected."""
+    """Whatever hooks there are."""
     tiny_config.custom_hooks = hooks
+    tiny_config.model.supervision = supervision
     assert init_model(tiny_config, tiny_checkpoint).supervision == supervision
 
 
+def test_a_config_without_supervision(
+        tiny_config: Config, tiny_checkpoint: Path) -> None:
+    """One of before it was the model's is refused, with what to write."""
+    del tiny_config.model['supervision']
+    with pytest.raises(ValueError, match=(
+            "model.supervision is None: set it to 'pixel', 'image' or 'mixed' .*'image'"
+            " where its custom_hooks have a PseudoLabelHook")):
+        init_model(tiny_config, tiny_checkpoint)
+
+
 def test_baseline(tiny_config: Config, tiny_checkpoint: Path) -> None:
-    """The bare pseudo-masks need no hook."""
-    tiny_config.custom_hooks = []
+    """The bare pseudo-masks are of supervision 'image', whatever the config says."""
+    tiny_config.model.supervision = 'pixel'
     tiny_config.model.type = 'PseudoMaskSegmentor'
     model = init_model(tiny_config, tiny_checkpoint)
     assert isinstance(model, PseudoMaskSegmentor) and model.supervision == 'image'
@@ -176,8 +181,8 @@ def test_bad_checkpoints(
 
 def test_other_models_are_refused(tiny_config: Config) -> None:
     """A component alone, or mmseg's segmentor, is no few-shot model."""
-    tiny_config.model = tiny_config.model.neck
-    with pytest.raises(TypeError, match='CorrelationTransformer.*FewShotSegmentor'):
+    tiny_config.model = tiny_config.model.backbone
+    with pytest.raises(TypeError, match='DINOVisionTransformer.*FewShotSegmentor'):
         init_model(tiny_config)
 
 

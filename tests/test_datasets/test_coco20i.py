@@ -355,14 +355,14 @@ def test_image_level_config_trains_without_annotations(
     (tmp_path / 'coco').mkdir()
     (tmp_path / 'coco/images').symlink_to(shared_data / 'coco/images')
     (tmp_path / 'splits').symlink_to(shared_data / 'splits')
-    cfg = coco_config('_base_/datasets/coco20i_image.py', tmp_path)
+    cfg = coco_config('wsfs/vit-s_coco20i_1shot.py', tmp_path)
     train = DATASETS.build(cfg.train_dataloader.dataset)
     assert train[0]['inputs']['query'].shape == (3, 400, 400)
     with pytest.raises(FileNotFoundError, match='instances_val2014.json'):
         DATASETS.build(cfg.test_dataloader.dataset)
 
 
-@pytest.mark.parametrize('name', ['coco20i_image', 'pascal5i_image'])
+@pytest.mark.parametrize('name', ['coco20i', 'pascal5i'])
 def test_protocol_of_configs(coco_config: Callable, name: str) -> None:
     """FS-S is tested with its queries and its void rule; validation stays FS-CS."""
     path = f'_base_/datasets/{name}.py'

@@ -263,11 +263,15 @@ def fss1000(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize('name', ['fss1000_image', 'fss1000_pixel'])
-def test_fss1000(fss1000: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+@pytest.mark.parametrize('pixel', [False, True])
+def test_fss1000(
+        fss1000: Path, monkeypatch: pytest.MonkeyPatch, pixel: bool) -> None:
     """The config reads masks that lie beside the images, by the published lists."""
     monkeypatch.setenv('MMWSFS_DATA_ROOT', str(fss1000))
-    cfg = Config.fromfile(REPO / f'configs/_base_/datasets/{name}.py')
+    cfg = Config.fromfile(REPO / 'configs/wsfs/vit-s_fss1000_1shot.py')
+    cfg.merge_from_dict({
+        'train_dataloader.dataset.masks': 'all' if pixel else 'none',
+        'test_dataloader.dataset.support_masks': pixel})
     train, val, test = (
         DATASETS.build(cfg[f'{split}_dataloader'].dataset)
         for split in ('train', 'val', 'test'))
@@ -282,7 +286,7 @@ def test_fss1000(fss1000: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> N
         expected = np.zeros(SIZE, int)
         expected[:, 24:] = present
         assert np.array_equal(sample.gt_sem_seg.data[0], expected)
-        assert ('support_masks' in sample) == (name == 'fss1000_pixel')
+        assert ('support_masks' in sample) == pixel
         if 'support_masks' in sample:  # 400x400: two thirds are background
             assert sample.support_masks.float().mean().item() == pytest.approx(
                 1 / 3, abs=0.01)

@@ -264,7 +264,7 @@ def test_image_level_config_trains_without_masks(
     monkeypatch.setenv('MMWSFS_SPLITS', 'tiny')
     for name in ('FOLD', 'WAY', 'SHOT'):
         monkeypatch.setenv(f'MMWSFS_{name}', '1')
-    cfg = Config.fromfile(REPO / 'configs/_base_/datasets/pascal5i_image.py')
+    cfg = Config.fromfile(REPO / 'configs/wsfs/vit-s_pascal5i_1shot.py')
     dataset = DATASETS.build(cfg.train_dataloader.dataset)
     assert dataset.fold == 1
     item = dataset[0]

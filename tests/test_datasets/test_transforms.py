@@ -12,7 +12,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from mmwsfs.datasets import LoadLabelMap, Pascal5iDataset
-from mmwsfs.registry import TRANSFORMS
+from mmwsfs.registry import DATASETS, TRANSFORMS
 
 REPO = Path(__file__).parents[2]
 CLASSES = ('ant', 'bee', 'cow')
@@ -71,16 +71,18 @@ def test_resize_is_pillows(photo: Path, size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    'name', ['pascal5i_image', 'pascal5i_mixed', 'pascal5i_pixel'])
+    'kind', ['', '_mixed10', '_pixel'])
 def test_config_resize_is_pillows(
-        photo: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        photo: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     """The configs' pipelines resize the whole image to 400x400 as Pillow does."""
     for key in ('FOLD', 'WAY', 'SHOT'):
         monkeypatch.setenv(f'MMWSFS_{key}', '1')
     mask = label_png(photo.with_suffix('.png'), np.ones((60, 90)))
-    cfg = Config.fromfile(REPO / f'configs/_base_/datasets/{name}.py')
-    for pipeline, shape in ((cfg.train_pipeline, (400, 400)),
-                            (cfg.test_pipeline, (60, 90))):
+    cfg = Config.fromfile(REPO / f'configs/wsfs/vit-s_pascal5i_1shot{kind}.py')
+    train, test = (
+        DATASETS.build(dict(cfg[f'{split}_dataloader'].dataset, lazy_init=True))
+        .default_pipeline() for split in ('train', 'test'))
+    for pipeline, shape in ((train, (400, 400)), (test, (60, 90))):
         results = episode_dict(
             image_dict(photo, mask), [[image_dict(photo, mask)]], [1])
         for config in pipeline:
@@ -91,10 +93,10 @@ def test_config_resize_is_pillows(
         sample = results['data_samples']
         if 'gt_sem_seg' in sample:  # in testing the query's mask keeps its size
             assert sample.gt_sem_seg.shape == shape
-        testing = pipeline is cfg.test_pipeline
-        assert ('gt_sem_seg' in sample) == (name != 'pascal5i_image' or testing)
+        testing = pipeline is test
+        assert ('gt_sem_seg' in sample) == (kind != '' or testing)
         assert ('support_masks' in sample) == (
-            name == 'pascal5i_pixel' or (name == 'pascal5i_mixed' and not testing))
+            kind == '_pixel' or (kind == '_mixed10' and not testing))
 
 
 # ------------------------------------------------------------- LoadLabelMap

@@ -121,16 +121,16 @@ def test_several_queries_around_options(predict, photos: Path) -> None:
 
 
 def test_cfg_options_and_masks(predict, photos: Path) -> None:
-    """Without the hook of image-level labels, the supports' masks are needed."""
+    """A model of supervision 'pixel' needs the supports' masks."""
     options = ('queries', '--support', support('dog', photos))
-    no_hook = ('--cfg-options', 'custom_hooks=[]')
+    pixel = ('--cfg-options', 'model.supervision=pixel')
     with pytest.raises(SystemExit, match="'dog' has support images without a mask"):
-        predict(*options, *no_hook)
+        predict(*options, *pixel)
     image, = photos.glob('supports/dog/*.jpg')
     mask = np.zeros(Image.open(image).size[::-1], np.uint8)
     mask[5:20, 5:30] = 255
     Image.fromarray(mask).save(photos / 'mask.png')
-    with_mask = predict(*options, '--mask', 'dog=mask.png', *no_hook)[1]
+    with_mask = predict(*options, '--mask', 'dog=mask.png', *pixel)[1]
     assert len(with_mask) == 3
     assert predict(*options, '--mask', 'dog=mask.png')[1] == with_mask
     assert predict(*options)[1] != with_mask

@@ -18,8 +18,7 @@ _base_ = '{repository}/configs/wsfs/dinov2-vit-s_pascal5i_1shot_short.py'
 model = dict(
     backbone=dict(
         _delete_=True, type='DINOVisionTransformer', patch_size=14, img_size=392,
-        arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)),
-    neck=dict(num_layers=2, num_heads=3))
+        arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)))
 train_dataloader = dict(batch_size=4, num_workers=0, persistent_workers=False)
 test_dataloader = dict(
     batch_size=2, num_workers=0, persistent_workers=False,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
-from tool_runs import REPOSITORY, read_metrics
+from tool_runs import read_metrics
 
 SIZE = 140  # pixels: 10 x 10 patches
 OPTIONS = (
@@ -15,18 +14,8 @@ OPTIONS = (
     'test_dataloader.persistent_workers=False', 'train_cfg.max_iters=1',
     'default_hooks.checkpoint.interval=1', 'default_hooks.logger.interval=1',
     'test_dataloader.dataset.num_episodes=2', 'val_dataloader=None', 'val_cfg=None',
-    'val_evaluator=None')
-
-
-def resizes(config: str) -> list[str]:
-    """Options that make every image of a config SIZE x SIZE."""
-    cfg = Config.fromfile(REPOSITORY / config)
-    return [
-        f'{split}_dataloader.dataset.pipeline.0.{role}.{index}.scale=({SIZE},{SIZE})'
-        for split in ('train', 'test') for role in ('query', 'support')
-        for index, step in enumerate(
-            cfg[f'{split}_dataloader'].dataset.pipeline[0][role])
-        if step.type == 'Resize']
+    'val_evaluator=None', f'train_dataloader.dataset.img_size={SIZE}',
+    f'test_dataloader.dataset.img_size={SIZE}')
 
 
 @pytest.mark.parametrize('labels', ['', '_pixel'], ids=['image', 'pixel'])
@@ -36,7 +25,7 @@ def test_a_step_and_a_test(
     config = f'configs/wsfs/emat_dinov2-vit-s_pascal5i_1shot{labels}.py'
     monkeypatch.setenv('MMWSFS_DATA_ROOT', str(shared_data))
     monkeypatch.setenv('MMWSFS_SPLITS', 'pascal5i_subset')
-    options = ('--cfg-options', *OPTIONS, *resizes(config))
+    options = ('--cfg-options', *OPTIONS)
     run_tool('tools/train.py', config, '--fold', '1', '--work-dir', tmp_path / 'run',
              *options)
     checkpoint = CheckpointLoader.load_checkpoint(

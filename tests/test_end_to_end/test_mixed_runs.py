@@ -17,6 +17,7 @@ from tool_runs import REPOSITORY, environment, read_report
 
 from mmwsfs.apis import init_model
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
+from mmwsfs.models.pseudo_labels import enhancer_training
 from mmwsfs.utils.checkpoint_file import read_checkpoint
 
 CONFIG = """
@@ -25,34 +26,41 @@ model = dict(
     backbone=dict(
         _delete_=True, type='DINOVisionTransformer', patch_size=14, img_size=56,
         arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)),
-    neck=dict(
-        num_layers=2, num_heads=3, prototypes=True,
-        metric=dict(type='DiscriminantMetric', num_layers=2, embed_dims=24)),
-    cls_head=dict(in_channels=128 + 2 * 2),
-    seg_head=dict(in_channels=128 + 2 * 2),
-    labeler=dict(
-        enhancer=dict(num_heads=3), probe=dict(layers=(0, 1), embed_dims=24)))
+    prototypes=dict(type='PrototypeMaps'),
+    metric=dict(type='DiscriminantMetric'),
+    labeler=dict(steps=6, probe=dict(layers=(0, 1))))
 train_dataloader = dict(batch_size=4)
 test_dataloader = dict(batch_size=3, dataset=dict(num_episodes=10))
 val_dataloader = val_cfg = val_evaluator = None
 train_cfg = dict(max_iters=4)
 default_hooks = dict(
-    logger=dict(interval=1), checkpoint=dict(interval=2, max_keep_ckpts=5),
-    metric=dict(type='DiscriminantMetricHook'))
-custom_hooks = [dict(
-    type='PseudoLabelEnhancerHook', steps=6, interval=2, batch_size=4, partners=2,
-    num_pictures=2)]
+    logger=dict(interval=1), checkpoint=dict(interval=2, max_keep_ckpts=5))
+custom_hooks = [dict(type='PseudoLabelEnhancerHook', num_pictures=2)]
+"""
+# The enhancer's training made as small.
+SMALL = dict(INTERVAL=2, BATCH_SIZE=4, PARTNERS=2)
+# The same in a process of its own.
+MAKE_SMALL = f"""
+import runpy, sys
+from mmwsfs.models.pseudo_labels import enhancer_training
+for name, value in {SMALL}.items():
+    setattr(enhancer_training, name, value)
+sys.path.insert(0, 'tools')
+"""
+# Runs a tool.
+PLAIN = MAKE_SMALL + """
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name='__main__')
 """
 # Runs a tool that kills its process after the COUNT-th call of a method.
-KILLED = """
-import os, runpy, signal, sys
+KILLED = MAKE_SMALL + """
+import os, signal
 from mmengine.runner import IterBasedTrainLoop
-from mmwsfs.engine.enhancer_trainer import EnhancerTrainer
-from mmwsfs.engine.metric_fitting import MetricFitter
+from mmwsfs.models import DiscriminantMetric
 place, name, count, *sys.argv = sys.argv[1:]
-sys.path.insert(0, 'tools')
 places = dict(
-    trainer=EnhancerTrainer, metric=MetricFitter, loop=IterBasedTrainLoop)
+    trainer=enhancer_training.EnhancerTrainer, metric=DiscriminantMetric,
+    loop=IterBasedTrainLoop)
 place = places[place]
 original, calls = getattr(place, name), []
 def method(self, *args):
@@ -64,6 +72,13 @@ def method(self, *args):
 setattr(place, name, method)
 runpy.run_path(sys.argv[0], run_name='__main__')
 """
+
+
+@pytest.fixture(autouse=True)
+def small_training(monkeypatch) -> None:
+    """Of the enhancer, in this process."""
+    for name, value in SMALL.items():
+        monkeypatch.setattr(enhancer_training, name, value)
 
 
 @pytest.fixture(scope='module')
@@ -110,7 +125,7 @@ def test_what_a_run_leaves(trained, tiny):
             name.removeprefix('labeler.enhancer.'): value
             for name, value in weights(trained, step).items() if 'enhancer' in name}
         assert_equal(held, enhancer['state_dict'])
-    metrics = [weights(trained, step)['neck.metric.matrix'] for step in (2, 4)]
+    metrics = [weights(trained, step)['metric.matrix'] for step in (2, 4)]
     assert torch.equal(*metrics) and not torch.equal(
         metrics[0], torch.eye(24).repeat(2, 1, 1))
     run = next(path for path in trained.iterdir() if path.name[:2] == '20')
@@ -131,7 +146,7 @@ def test_what_a_run_leaves(trained, tiny):
     ('trainer', '_train_step', 5),  # between two states
     ('trainer', '_validate', 1),
     ('trainer', 'train', 1),  # stage 1 is done, stage 2 has not begun
-    ('metric', 'fit', 1),
+    ('metric', 'fit_to', 1),
     ('loop', 'run_iter', 3),  # after the first checkpoint
 ])
 def test_killed_and_resumed(trained, tiny, run_tool, tmp_path, place, name, count):
@@ -162,11 +177,11 @@ def test_masks_of_other_images_may_be_gone(trained, tiny, run_tool, tmp_path,
             path.unlink()
             gone += 1
     assert gone >= 20
+    shutil.copy(trained / 'masked_images.txt', tmp_path / 'demo_shapes')
     monkeypatch.setenv('MMWSFS_DATA_ROOT', str(tmp_path))
     run_tool(
         'tools/train.py', tiny[0], '--work-dir', tmp_path / 'work', '--cfg-options',
-        'train_dataloader.dataset.mask_ratio=None',
-        f"train_dataloader.dataset.mask_list={trained / 'masked_images.txt'}")
+        'train_dataloader.dataset.masks=masked_images.txt')
     assert_equal(weights(tmp_path / 'work', 4), weights(trained, 4))
 
 
@@ -207,20 +222,36 @@ def test_the_first_stage_alone_and_its_reuse(trained, tiny, run_tool, tmp_path):
     assert_equal(weights(tmp_path / 'reuse', 4), weights(trained, 4))
 
 
+def test_the_first_stage_on_two_processes(trained, tiny, tmp_path):
+    """One of them trains the network, which is the same; the other waits."""
+    script = tmp_path / 'plain.py'
+    script.write_text(PLAIN)
+    subprocess.run(
+        [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
+         '--master_port=29541', script, 'tools/train_enhancer.py', tiny[0],
+         '--work-dir', tmp_path / 'two', '--launcher', 'pytorch'],
+        check=True, cwd=REPOSITORY, timeout=300,
+        env=environment(OMP_NUM_THREADS=torch.get_num_threads()))
+    assert_equal(*(
+        read_checkpoint(work_dir / 'enhancer/best.pth')['state_dict']
+        for work_dir in (tmp_path / 'two', trained)))
+
+
 def test_a_state_of_another_training_is_refused(trained, tiny, run_tool, tmp_path):
     """Resuming with other settings would mix two trainings."""
     (tmp_path / 'enhancer').mkdir()
     shutil.copy(trained / 'enhancer/last.pth', tmp_path / 'enhancer')
     with pytest.raises(ValueError, match='last.pth.*other settings'):
         run_tool('tools/train.py', tiny[0], '--work-dir', tmp_path, '--resume',
-                 '--cfg-options', 'train_dataloader.dataset.mask_ratio=0.6')
+                 '--cfg-options', 'train_dataloader.dataset.masks=0.6')
 
 
 def test_the_labeler_must_have_a_network(trained, tiny, run_tool, tmp_path):
-    """The hook names what it needs."""
-    with pytest.raises(TypeError, match='EnhancedLabeler'):
-        run_tool('tools/train.py', tiny[0], '--work-dir', tmp_path, '--cfg-options',
-                 'model.labeler._delete_=True', 'model.labeler.type=AttentionLabeler')
+    """The tool that trains it says what it needs."""
+    with pytest.raises(SystemExit, match='has no EnhancedLabeler: give a config'):
+        run_tool('tools/train_enhancer.py', tiny[0], '--work-dir', tmp_path,
+                 '--cfg-options', 'model.labeler._delete_=True',
+                 'model.labeler.type=AttentionLabeler')
 
 
 def test_real_photographs(shared_data, tiny, run_tool, tmp_path, monkeypatch):

@@ -181,8 +181,8 @@ def test_tag_file_and_label_maps(checkout, shared_data, label_maps, run_tool):
 novel = ['cat', 'dog']
 tags = 'tags.csv'
 masks = 'all'
-source = dict(data_root=data_root, novel=novel, tags=tags, restrict_to_existing=True, \
-metainfo=dict(classes={VOC_CLASSES!r}))""")
+source = dict(data_root=data_root, novel=novel, tags=tags, img_size=img_size, \
+restrict_to_existing=True, metainfo=dict(classes={VOC_CLASSES!r}))""")
     follow(run_tool, train)
     follow(run_tool, test)
     report = read_report(checkout / 'work_dirs/my_photos')

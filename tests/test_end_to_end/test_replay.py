@@ -28,21 +28,12 @@ _base_ = '{repository}/configs/wsfs/vit-s_coco20i_1shot.py'
 model = dict(
     backbone=dict(
         _delete_=True, type='DINOVisionTransformer', patch_size=8, img_size=64,
-        arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)),
-    neck=dict(num_layers=2, num_heads=3))
-resize = dict(type='Resize', scale=(64, 64), backend='pillow')
+        arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)))
 test_dataloader = dict(
     batch_size=1, num_workers=0, persistent_workers=False,
     dataset=dict(
         ann_files=['coco/annotations/instances_subset.json'],
-        restrict_to_existing=True, num_episodes=10,
-        pipeline=[
-            dict(
-                type='EpisodeTransform',
-                query=[_base_.load_image, resize, _base_.load_mask],
-                support=[_base_.load_image, resize]),
-            dict(type='PackEpisodeInputs'),
-        ]))
+        restrict_to_existing=True, num_episodes=10, img_size=64))
 """
 
 
@@ -56,7 +47,6 @@ def tiny(shared_data: Path, tmp_path_factory: pytest.TempPathFactory
     with DefaultScope.overwrite_default_scope('mmwsfs'), torch.random.fork_rng():
         torch.manual_seed(3)
         model = MODELS.build(Config.fromfile(config).model).eval()
-        model.supervision = 'image'
         for module in model.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight)

@@ -26,8 +26,7 @@ _base_ = '{repository}/configs/wsfs/vit-s_demo_1shot.py'
 model = dict(
     backbone=dict(
         _delete_=True, type='DINOVisionTransformer', patch_size=14, img_size=56,
-        arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)),
-    neck=dict(num_layers=2, num_heads=3))
+        arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)))
 train_dataloader = dict(batch_size=4)
 test_dataloader = dict(batch_size=3, dataset=dict(num_episodes=10))
 val_dataloader = dict(dataset=dict(num_episodes=4))

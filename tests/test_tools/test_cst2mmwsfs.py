@@ -29,8 +29,7 @@ _base_ = '{config}'
 model = dict(
     backbone=dict(
         _delete_=True, type='DINOVisionTransformer', patch_size=8, img_size=32,
-        arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=96)),
-    neck=dict(num_layers=2, num_heads=3))
+        arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=96)))
 """
 SIZE = 48
 TOLERANCE = 1e-4
@@ -77,8 +76,13 @@ def convert(run_tool, config: Path, tmp_path: Path) -> Callable[..., Path]:
 
 
 def load(config: Path, checkpoint: Path) -> FewShotSegmentor:
-    """Our model with the converted weights, as ``tools/test.py`` loads them."""
-    model = MODELS.build(Config.fromfile(config).model).eval()
+    """Our model with the converted weights, as ``tools/test.py`` loads them.
+
+    It takes the masks that it is given, as CST does.
+    """
+    cfg = Config.fromfile(config)
+    cfg.model.supervision = 'pixel'
+    model = MODELS.build(cfg.model).eval()
     load_checkpoint(model, str(checkpoint), strict=True)
     return model
 

@@ -32,25 +32,20 @@ def quality(run_tool, capsys):
 
 
 def test_labelers_and_splits(quality):
-    """Affinity and refinement change the labels; trn are the other folds' images."""
+    """Affinity changes the labels; trn are the other folds' images."""
     plain = quality('', '--fold', '1', '--cfg-options', *TINY)
     assert plain['images'] == 15 and 0 < plain['support'] < 100
     spread = quality(
         '', '--fold', '1', '--cfg-options', *TINY, 'model.labeler.affinity=20.')
-    refined = quality(
-        '', '--fold', '1', '--cfg-options', *TINY,
-        'model.labeler.refine.type=PixelAdaptiveRefinement')
-    assert len({run['support'] for run in (plain, spread, refined)}) == 3
+    assert 0 < spread['support'] < 100 and spread['support'] != plain['support']
     base = quality('', '--fold', '1', '--split', 'trn', '--cfg-options', *TINY)
     assert base['images'] == 45
 
 
 MIXED = (
-    *TINY, 'model.neck.num_layers=2', 'model.neck.num_heads=3',
-    'model.labeler.enhancer.num_heads=3',
-    'model.labeler.probe.layers=[0,1]', 'model.labeler.probe.embed_dims=24',
+    *TINY, 'model.labeler.probe.layers=[0,1]',
     'train_dataloader.num_workers=0', 'train_dataloader.persistent_workers=False',
-    'train_dataloader.dataset.mask_ratio=0.5')
+    'train_dataloader.dataset.masks=0.5')
 
 
 def test_training_labels(quality, run_tool, tmp_path):
@@ -63,8 +58,11 @@ def test_training_labels(quality, run_tool, tmp_path):
     arguments = ('--fold', '1', '--checkpoint', tmp_path / 'iter_1.pth')
     found = quality('_mixed10', *arguments, '--cfg-options', *MIXED)
     assert found['images'] == 45 - len(masked) and found['split'] == 'trn'
-    assert 0 < found['with_classes'] <= 100 and 0 < found['enhancer'] <= 100
-    assert found['with_classes'] != found['enhancer']
+    keys = [name + mean for name in ('labels', 'with_classes')
+            for mean in ('', '_class_mean')]
+    assert found.keys() == {'config', 'fold', 'split', 'images', *keys}
+    assert all(0 < found[key] <= 100 for key in keys)
+    assert found['with_classes'] != found['labels']
     with pytest.raises(ValueError, match='iter_1.pth'):
         quality('', *arguments, '--cfg-options', *TINY)
 

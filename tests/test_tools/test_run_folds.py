@@ -25,24 +25,14 @@ from mmwsfs.visualization import EpisodeVisualizer
 REPO = Path(__file__).parents[2]
 CONFIG = """
 _base_ = '{repository}/configs/wsfs/vit-s_pascal5i_1shot.py'
-resize = dict(type='Resize', scale=(32, 32), backend='pillow')
-test_pipeline = [
-    dict(type='EpisodeTransform',
-         query=[_base_.load_image, resize, _base_.load_mask],
-         support=[_base_.load_image, resize]),
-    dict(type='PackEpisodeInputs')]
-train_pipeline = [
-    dict(type='EpisodeTransform', query=[_base_.load_image, resize],
-         support=[_base_.load_image, resize]),
-    dict(type='PackEpisodeInputs')]
 model = {model}
 loader = dict(num_workers=0, persistent_workers=False)
 train_dataloader = dict(
-    **loader, batch_size=2, dataset=dict(pipeline=train_pipeline))
+    **loader, batch_size=2, dataset=dict(img_size=32))
 test_dataloader = dict(
-    **loader, dataset=dict(num_episodes=6, pipeline=test_pipeline))
+    **loader, dataset=dict(num_episodes=6, img_size=32))
 val_dataloader = dict(
-    **loader, dataset=dict(num_episodes=3, pipeline=test_pipeline))
+    **loader, dataset=dict(num_episodes=3, img_size=32))
 train_cfg = dict(max_iters=4, val_interval=4)
 default_hooks = dict(logger=dict(interval=1), checkpoint=dict(interval=2))
 env_cfg = dict(dist_cfg=dict(backend='gloo'))

@@ -47,7 +47,7 @@ def test_points_differ_in_masks_alone(curve, tmp_path):
     assert points[0].settings(3, ['a=1']) == ['randomness.seed=3', 'a=1']
     assert points[2].settings(3, []) == [
         'randomness.seed=3', 'train_dataloader.dataset.mask_seed=3',
-        'train_dataloader.dataset.mask_ratio=0.1']
+        'train_dataloader.dataset.masks=0.1']
 
 
 def test_files(curve, tmp_path, tiny_voc, monkeypatch):

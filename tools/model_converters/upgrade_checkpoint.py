@@ -62,9 +62,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         check_target(args.new, args.old)
         weights = upgrade(read_state_dict(args.old))
+        write_checkpoint(dict(state_dict=weights), args.new)
     except (OSError, ValueError) as error:
         parser.exit(1, f'upgrade_checkpoint.py: {error}\n')
-    write_checkpoint(dict(state_dict=weights), args.new)
     print(f'{len(weights)} tensors written to {args.new}')
 
 
