@@ -11,13 +11,14 @@ from mmcv.transforms import Compose
 from torch import Tensor
 
 from mmwsfs.datasets.transforms import LoadImageFromFile
-from mmwsfs.datasets.transforms.lazy_loader import LABEL_LOADERS, to_tensor
+from mmwsfs.datasets.transforms.lazy_loader import to_tensor
 from mmwsfs.datasets.transforms.mask_file import (
     check_8_bit,
     check_mask_size,
     object_mask,
     read_mask_file,
 )
+from mmwsfs.datasets.transforms.mask_loader import MaskLoader
 from mmwsfs.registry import TRANSFORMS
 from mmwsfs.utils.image_file import to_bgr
 
@@ -59,10 +60,9 @@ class ImagePipeline:
     """
 
     def __init__(self, pipeline: Sequence[dict], role: str) -> None:
-        labels = [loader.__name__ for loader in LABEL_LOADERS]
         transforms = [
             transform for step in pipeline if self._name(step) == 'EpisodeTransform'
-            for transform in step[role] if self._name(transform) not in labels]
+            for transform in step[role] if not self._loads_masks(transform)]
         if not transforms or self._name(transforms[0]) != 'LoadImageFromFile':
             raise ValueError(
                 'test_dataloader.dataset.pipeline must have an EpisodeTransform whose '
@@ -77,6 +77,12 @@ class ImagePipeline:
              if transform.get('threshold') is not None
              and self._name(transform) == 'LoadObjectMask'), None)
         self.transforms = Compose([TRANSFORMS.build(step) for step in transforms[1:]])
+
+    @staticmethod
+    def _loads_masks(config: dict) -> bool:
+        kind = config['type']
+        kind = TRANSFORMS.get(kind) if isinstance(kind, str) else kind
+        return isinstance(kind, type) and issubclass(kind, MaskLoader)
 
     @staticmethod
     def _name(config: dict) -> str:

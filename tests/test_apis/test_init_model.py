@@ -10,9 +10,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmseg.apis import init_model as mmseg_init_model
 
 from mmwsfs.apis import init_model
 from mmwsfs.models import PseudoMaskSegmentor
+
+CONFIGS = Path(__file__).parents[2] / 'configs/wsfs'
 
 
 def assert_same_weights(found: dict, expected: dict) -> None:
@@ -57,6 +60,21 @@ def test_a_config_without_supervision(
             "model.supervision is None: set it to 'pixel', 'image' or 'mixed' .*'image'"
             " where its custom_hooks have a PseudoLabelHook")):
         init_model(tiny_config, tiny_checkpoint)
+
+
+@pytest.mark.parametrize(('name', 'supervision'), [
+    ('vit-s_pascal5i_1shot', 'image'), ('vit-s_pascal5i_1shot_pixel', 'pixel'),
+    ('vit-s_pascal5i_1shot_mixed10', 'mixed')])
+def test_mmsegs_init_model(name: str, supervision: str) -> None:
+    """mmseg's own function gives a config's model of the config's supervision."""
+    backbone = dict(
+        _delete_=True, type='DINOVisionTransformer', patch_size=8, img_size=32,
+        arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=96))
+    layers = {'model.labeler.probe.layers': (0, 1)} if supervision == 'mixed' else {}
+    model = mmseg_init_model(
+        CONFIGS / f'{name}.py', device='cpu',
+        cfg_options={'model.backbone': backbone, **layers})
+    assert model.supervision == supervision and not model.training
 
 
 def test_baseline(tiny_config: Config, tiny_checkpoint: Path) -> None:

@@ -15,15 +15,11 @@ from torch import Tensor
 from mmwsfs.structures import LazyImage
 from mmwsfs.utils.image_file import is_16_bit
 
-from .load_coco_label_map import LoadCocoLabelMap
 from .load_image_from_file import LoadImageFromFile
-from .load_label_map import LoadLabelMap
-from .load_object_mask import LoadObjectMask
+from .mask_loader import MaskLoader
 
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # of EXIF: width and height swapped
 _PNG_EXIF = (b'eXIf', b'exif', b'xmp')  # one of these is in a PNG with EXIF
-# The transforms that load labels and leave pixels as they are.
-LABEL_LOADERS = (LoadCocoLabelMap, LoadLabelMap, LoadObjectMask)
 # MMCV's: in a config of another scope.
 IMAGE_LOADERS = (LoadImageFromFile, loading.LoadImageFromFile)
 
@@ -89,7 +85,7 @@ class LazyLoader:
     def supported(self) -> bool:
         """Whether the pixels are the same every time, and of a size known before."""
         return all(
-            isinstance(t, LABEL_LOADERS)
+            isinstance(t, MaskLoader)
             or (type(t) in IMAGE_LOADERS and t.color_type == 'color'
                 and t.imdecode_backend in ('cv2', 'pillow'))  # both turn by EXIF
             or (isinstance(t, Resize) and t.scale and not t.keep_ratio)

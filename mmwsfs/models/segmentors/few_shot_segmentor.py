@@ -63,6 +63,7 @@ class FewShotSegmentor(BaseSegmentor):
             Defaults to None.
         data_preprocessor (dict, optional): Defaults to None.
         init_cfg (dict, optional): Defaults to None.
+        pretrained, train_cfg: always None; ``mmseg.apis.init_model`` gives them.
 
     Raises:
         ValueError: no or an unknown supervision, or one that needs a labeler.
@@ -80,7 +81,9 @@ class FewShotSegmentor(BaseSegmentor):
                  prior: dict | None = None,
                  cache: dict | None = None,
                  data_preprocessor: dict | None = None,
-                 init_cfg: dict | None = None) -> None:
+                 init_cfg: dict | None = None,
+                 pretrained: None = None,
+                 train_cfg: None = None) -> None:
         super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
         self.supervision = check_supervision(supervision, labeler)
         self.backbone = MODELS.build(backbone)
