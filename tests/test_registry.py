@@ -59,7 +59,8 @@ def test_default_scope_builds() -> None:
     head = root.MODELS.build(dict(
         type='FCNHead', in_channels=8, channels=4, num_classes=2))
     assert head((torch.zeros(1, 8, 4, 4), )).shape == (1, 2, 4, 4)
-    neck = root.MODELS.build(dict(type='CorrelationTransformer'))
+    neck = root.MODELS.build(dict(
+        type='CorrelationTransformer', num_layers=12, num_heads=6))
     assert type(neck).__module__.startswith('mmwsfs.')
     optimizer = root.OPTIMIZERS.build(dict(
         type='Adam', lr=0.5, params=head.parameters()))
