@@ -1,4 +1,4 @@
-"""Train from image-level labels and compare on novel classes.
+"""Train from tags (image-level labels) and compare on novel classes.
 
     python demo/demo.py [CONFIG] [--seed 0] [--work-dir DIR] [--cfg-options ...]
 
@@ -77,7 +77,7 @@ def main() -> None:
         'untrained model': runner.test(),
     }
     runner.train()
-    rows['trained from image-level labels'] = runner.test()
+    rows['trained from tags'] = runner.test()
 
     out = Path(cfg.work_dir)
     write_whole(out / 'demo.json', json.dumps(rows, indent=2) + '\n')
