@@ -52,6 +52,7 @@ class LabelledImages:
         masked = dataset.masked_images
         self.masked = sorted(self.classes) if masked is None else masked
         self._kept: OrderedDict[str, ViTFeatures] = OrderedDict()
+        self._kept_bytes = 0
 
     def features(self, name: str) -> ViTFeatures:
         """Of one image, a batch of one."""
@@ -63,8 +64,9 @@ class LabelledImages:
         features = self.extract(image['img'])
         if not self.cached:
             self._kept[name] = features
-            while sum(kept.nbytes for kept in self._kept.values()) > KEPT_BYTES:
-                self._kept.popitem(last=False)
+            self._kept_bytes += features.nbytes
+            while self._kept_bytes > KEPT_BYTES:
+                self._kept_bytes -= self._kept.popitem(last=False)[1].nbytes
         return features
 
     def __getitem__(self, name: str) -> TrainingImage:
