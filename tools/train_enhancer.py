@@ -44,6 +44,7 @@ def main() -> None:
             f"train_enhancer.py: the model of '{args.config}' has no EnhancedLabeler: "
             'give a config for mixed supervision')
     runner.train()
+    del runner
     end_processes()
 
 
