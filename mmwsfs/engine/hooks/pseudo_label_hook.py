@@ -23,8 +23,8 @@ class PseudoLabelHook(Hook):
 
     In training it logs the labels' coverage, the share of foreground pixels of support
     masks (``pseudo_support_coverage``) and of the masks of queries that hold the class
-    (``pseudo_query_coverage``), in 0..1. Coverage near 0 or 1 says that the threshold
-    does not suit the backbone.
+    (``pseudo_query_coverage``), in 0..1, of all ranks' episodes. Coverage near 0 or 1
+    says that the threshold does not suit the backbone.
 
     Args:
         num_pictures (int): of the first training episodes so many are saved with their
@@ -65,7 +65,8 @@ class PseudoLabelHook(Hook):
         presence = np.array(
             [bool(sample.gt_presence) for sample in data_batch['data_samples']])
         hub = runner.message_hub
-        for role, masks in (('support', support_masks), ('query', query_masks[presence])):
+        for role, masks in (
+                ('support', support_masks), ('query', query_masks[presence])):
             pixels = torch.tensor([masks.sum(), masks.size])
             all_reduce(pixels)
             if pixels[1]:
