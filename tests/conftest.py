@@ -151,9 +151,11 @@ def one_thread() -> Iterator[None]:
 def on_ranks(one_thread: None, tmp_path: Path) -> Callable[..., list]:
     """Call ``on_ranks(function, world_size=2)`` for what it returns on every rank.
 
-    Each rank is a process of its own, forked from this one, in a group of gloo.
+    Each rank is a process of its own, forked from this one, in a group of gloo, where
+    none waits longer than ``limit`` seconds for another.
     """
-    def run(function: Callable[[], object], world_size: int = 2) -> list:
+    def run(function: Callable[[], object], world_size: int = 2,
+            limit: float = 60) -> list:
         folder = Path(tempfile.mkdtemp(dir=tmp_path))
 
         def work(rank: int) -> None:
@@ -163,7 +165,7 @@ def on_ranks(one_thread: None, tmp_path: Path) -> Callable[..., list]:
                     RANK=str(rank), LOCAL_RANK='-1', WORLD_SIZE=str(world_size))
                 torch.distributed.init_process_group(
                     'gloo', init_method=f'file://{folder}/store', rank=rank,
-                    world_size=world_size, timeout=timedelta(seconds=60))
+                    world_size=world_size, timeout=timedelta(seconds=limit))
                 torch.save(function(), folder / f'{rank}.pth')
                 torch.distributed.barrier()
                 status = 0

@@ -1,6 +1,6 @@
 """Two processes against one, by torchrun, on one machine and on two.
 
-What the scripts beside this file check for Slurm and MPI.
+A part of what the scripts beside this file check, for Slurm and MPI too.
 """
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ def check(tmp_path_factory: pytest.TempPathFactory) -> Check:
     return Check(tmp_path_factory.mktemp('launchers'))
 
 
-@pytest.mark.parametrize('name', ['pytorch', 'two_nodes'])
-def test_training_equals_one_process(check: Check, name: str) -> None:
+def test_training_equals_one_process(check: Check) -> None:
     """Start weights, episodes, fitting stage, cache, log and weights."""
-    check.trains_alike(LAUNCHERS[name])
-    check.cache_and_fitting_are_whole(LAUNCHERS[name])
+    check.trains_alike(LAUNCHERS['two_nodes'])
+    check.cache_and_fitting_are_whole(LAUNCHERS['two_nodes'])
 
 
 def test_testing_equals_one_process(check: Check) -> None:
@@ -26,8 +25,6 @@ def test_testing_equals_one_process(check: Check) -> None:
     check.tests_alike(LAUNCHERS['pytorch'])
 
 
-@pytest.mark.parametrize(('name', 'place', 'how'), [
-    ('pytorch', 'fitting', 'raise'), ('two_nodes', 'step', 'kill')])
-def test_a_death_ends_the_job(check: Check, name: str, place: str, how: str) -> None:
-    """With the error, and never by a hang."""
-    check.death_ends_the_job(LAUNCHERS[name], place, how)
+def test_a_death_ends_the_job(check: Check) -> None:
+    """On the other machine too, with the error, and never by a hang."""
+    check.death_ends_the_job(LAUNCHERS['two_nodes'], 'step', 'kill')
