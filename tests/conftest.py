@@ -1,13 +1,19 @@
 """Fixtures that the tests share: real data, a tiny dataset, a tiny model."""
 from __future__ import annotations
 
+import multiprocessing
 import os
+import sys
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
@@ -139,6 +145,47 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def on_ranks(one_thread: None, tmp_path: Path) -> Callable[..., list]:
+    """Call ``on_ranks(function, world_size=2)`` for what it returns on every rank.
+
+    Each rank is a process of its own, forked from this one, in a group of gloo, where
+    none waits longer than ``limit`` seconds for another.
+    """
+    def run(function: Callable[[], object], world_size: int = 2,
+            limit: float = 60) -> list:
+        folder = Path(tempfile.mkdtemp(dir=tmp_path))
+
+        def work(rank: int) -> None:
+            status = 1
+            try:
+                os.environ.update(
+                    RANK=str(rank), LOCAL_RANK='-1', WORLD_SIZE=str(world_size))
+                torch.distributed.init_process_group(
+                    'gloo', init_method=f'file://{folder}/store', rank=rank,
+                    world_size=world_size, timeout=timedelta(seconds=limit))
+                torch.save(function(), folder / f'{rank}.pth')
+                torch.distributed.barrier()
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stderr.flush()
+                os._exit(status)  # no test goes on in this process
+
+        processes = [
+            multiprocessing.get_context('fork').Process(target=work, args=(rank, ))
+            for rank in range(world_size)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        assert [process.exitcode for process in processes] == [0] * world_size
+        return [torch.load(folder / f'{rank}.pth', weights_only=True)
+                for rank in range(world_size)]
+    return run
 
 
 @pytest.fixture

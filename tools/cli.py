@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 from pathlib import Path
 
 import torch.distributed
 from mmengine.config import Config, DictAction
-from mmengine.device import get_device
 from mmengine.dist import barrier, is_distributed
 from mmengine.runner import checkpoint
 
 from mmwsfs.datasets.few_shot_dataset import PROTOCOLS
 from mmwsfs.utils.checkpoint_file import read_checkpoint
+from mmwsfs.utils.launcher import LAUNCHERS, prepare_launcher
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         help='of the test: FS-CS, or FS-S, where the query always holds the first '
         "way's class; the same as MMWSFS_PROTOCOL=...")
     parser.add_argument(
-        '--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'], default='none')
+        '--launcher', choices=LAUNCHERS, default='none',
+        help='what started the processes, if there are several: docs/launchers.md')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
 
@@ -47,13 +49,10 @@ def load_config(args: argparse.Namespace) -> Config:
             os.environ[f'MMWSFS_{name.upper()}'] = str(value)
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
-    cfg.launcher = args.launcher
-    if args.launcher == 'pytorch' and get_device() == 'cpu':
-        # MMEngine binds a process to the GPU LOCAL_RANK; -1 binds it to none.
-        os.environ['LOCAL_RANK'] = '-1'
-        cfg.env_cfg.dist_cfg.backend = 'gloo'
-        cfg.model_wrapper_cfg = dict(
-            type='MMDistributedDataParallel', device_ids=None)
+    try:
+        prepare_launcher(cfg, args.launcher)
+    except ValueError as error:
+        raise SystemExit(str(error)) from None
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get('work_dir') is None:
@@ -76,7 +75,12 @@ def check_checkpoint(path: str) -> None:
 
 
 def end_processes() -> None:
-    """Leave the process group together: one that exits alone may abort the others."""
+    """Leave the process group together: one that exits alone may abort the others.
+
+    Nobody may hold the runner any more. Its model holds the group, and a thread of gloo
+    that still works as the interpreter ends aborts the process.
+    """
     if is_distributed():
         barrier()
+        gc.collect()  # the runner, which is in a cycle
         torch.distributed.destroy_process_group()

@@ -33,7 +33,7 @@ def main() -> None:
     args = parse_args()
     cfg = load_config(args)
     cfg.resume = args.resume
-    cfg.train_cfg.max_iters = 0
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=0)
     cfg.param_scheduler = None
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.default_hooks.checkpoint = None
@@ -44,6 +44,7 @@ def main() -> None:
             f"train_enhancer.py: the model of '{args.config}' has no EnhancedLabeler: "
             'give a config for mixed supervision')
     runner.train()
+    del runner
     end_processes()
 
 

@@ -6,6 +6,7 @@ from .hooks import (
     PseudoLabelEnhancerHook,
     PseudoLabelHook,
 )
+from .loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from .optim import (
     CPUAmpOptimWrapper,
     TrainableOptimWrapperConstructor,
@@ -13,7 +14,8 @@ from .optim import (
 )
 
 __all__ = [
-    'CPUAmpOptimWrapper', 'EpisodeReportHook', 'FeatureCacheHook',
-    'FewShotVisualizationHook', 'FittingHook', 'PseudoLabelEnhancerHook',
-    'PseudoLabelHook', 'TrainableOptimWrapperConstructor', 'build_amp_optim_wrapper'
+    'CPUAmpOptimWrapper', 'EpisodeReportHook', 'EpochBasedTrainLoop',
+    'FeatureCacheHook', 'FewShotVisualizationHook', 'FittingHook',
+    'IterBasedTrainLoop', 'PseudoLabelEnhancerHook', 'PseudoLabelHook',
+    'TrainableOptimWrapperConstructor', 'build_amp_optim_wrapper'
 ]

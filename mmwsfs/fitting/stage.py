@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mmwsfs.datasets.few_shot_dataset import FewShotDataset
 from mmwsfs.models import FewShotSegmentor
 from mmwsfs.structures import Fitting, LazyImage, ViTFeatures
+from mmwsfs.utils.long_wait import wait_for_all_ranks
 from mmwsfs.utils.module_digest import digest_module
 
 from .training_images import LabelledImages
@@ -48,17 +49,22 @@ def fit_before_training(model: FewShotSegmentor, dataset: FewShotDataset, *, see
         ValueError: a part has nothing to learn from, or its state is of another run.
     """
     parts = fittable_parts(model)
-    if is_main_process():
-        images = _images(model, dataset, precision)
-        key = hashlib.sha256(
-            f'{digest_module(model.backbone)} {seed} {images.masked} {images.classes}'
-            .encode()).hexdigest()
-        fitting = Fitting(images, seed, folder, resume, key, report)
-        for part in parts.values():
-            part.fit_to(fitting)
+    with wait_for_all_ranks():
+        if is_main_process():
+            images = _images(model, dataset, precision)
+            fitting = Fitting(
+                images, seed, folder, resume, _key(model, images, seed), report)
+            for part in parts.values():
+                part.fit_to(fitting)
     for part in parts.values():
         for tensor in (*part.parameters(), *part.buffers()):
             broadcast(tensor.data)
+
+
+def _key(model: FewShotSegmentor, images: LabelledImages, seed: int) -> str:
+    return hashlib.sha256(
+        f'{digest_module(model.backbone)} {seed} {images.masked} {images.classes}'
+        .encode()).hexdigest()
 
 
 def _images(model: FewShotSegmentor, dataset: FewShotDataset,

@@ -21,6 +21,11 @@ def take(sampler: TrainEpisodeSampler, count: int) -> list[EpisodeKey]:
     return list(islice(sampler, count))
 
 
+def batches(sampler: TrainEpisodeSampler, count: int, size: int) -> list[list]:
+    keys = take(sampler, count * size)
+    return [keys[first:first + size] for first in range(0, len(keys), size)]
+
+
 @pytest.fixture
 def ranks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list]:
     """Makes the samplers of all ranks."""
@@ -35,14 +40,78 @@ def ranks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list]:
     return make
 
 
-@pytest.mark.parametrize('paired', [False, True])
-@pytest.mark.parametrize('world_size', [2, 3])
+@pytest.mark.parametrize(('paired', 'batch'), [
+    (False, 1), (False, 3), (True, 2), (True, 6)])
+@pytest.mark.parametrize('world_size', [2, 3, 8])
 def test_same_stream_for_any_world_size(
-        ranks: Callable[..., list], world_size: int, paired: bool) -> None:
-    """The ranks' turns, put together, are the stream of a single process."""
+        ranks: Callable[..., list], world_size: int, paired: bool, batch: int) -> None:
+    """A step's batches of all ranks together are the one of a single process."""
     single, = ranks(1, seed=4, paired=paired)
-    shares = [take(sampler, 20) for sampler in ranks(world_size, seed=4, paired=paired)]
-    assert list(chain.from_iterable(zip(*shares))) == take(single, 20 * world_size)
+    whole = batches(single, 10, batch * world_size)
+    shares = [batches(sampler, 10, batch)
+              for sampler in ranks(world_size, seed=4, paired=paired)]
+    for step in range(10):
+        together = [key for share in shares for key in share[step]]
+        assert sorted(together) == sorted(whole[step])
+
+
+@pytest.mark.parametrize('world_size', [2, 4, 8])
+def test_pairs_stay_together_on_a_rank(
+        ranks: Callable[..., list], world_size: int) -> None:
+    """Every rank gets both episodes of a query, so that their batches look alike."""
+    for sampler in ranks(world_size, seed=4, paired=True):
+        for batch in batches(sampler, 5, 4):
+            assert [key.present for key in batch] == [True, False] * 2
+            assert [key.query for key in batch[::2]] == [
+                key.query for key in batch[1::2]]
+
+
+def test_an_odd_batch_would_cut_pairs(ranks: Callable[..., list]) -> None:
+    """It is refused where all ranks would get the same half, and nowhere else."""
+    with pytest.raises(ValueError, match='even batch.*batch_size=3.*paired=False'):
+        ranks(2, seed=0, paired=True)[1].check_batch_size(3)
+    ranks(2, seed=0, paired=True)[0].check_batch_size(4)
+    ranks(2, seed=0)[0].check_batch_size(3)
+    ranks(1, seed=0, paired=True)[0].check_batch_size(3)
+
+
+@pytest.mark.parametrize('paired', [False, True])
+def test_one_epoch_after_the_other_is_the_stream(
+        ranks: Callable[..., list], paired: bool) -> None:
+    """Each ends, each is the list, and what was skipped is left out."""
+    sampler, = ranks(1, seed=4, paired=paired)
+    stream = take(sampler, 3 * len(sampler))
+    found = []
+    for epoch in range(3):
+        sampler.begin_epoch(epoch)
+        found += list(sampler)
+    assert found == stream and len(stream) == 3 * QUERIES * (1 + paired)
+    sampler.begin_epoch(1, skipped=5)
+    assert list(sampler) == stream[len(sampler) + 5:2 * len(sampler)]
+    sampler.begin_epoch(1, skipped=len(sampler))
+    assert list(sampler) == []
+
+
+@pytest.mark.parametrize('paired', [False, True])
+@pytest.mark.parametrize('world_size', [2, 3, 16])
+def test_ranks_share_an_epoch(
+        ranks: Callable[..., list], world_size: int, paired: bool) -> None:
+    """In shares of one length; those who have less repeat the epoch's beginning."""
+    single, = ranks(1, seed=4, paired=paired)
+    single.begin_epoch(2)
+    whole = list(single)
+    shares = []
+    for sampler in ranks(world_size, seed=4, paired=paired):
+        sampler.begin_epoch(2)
+        shares.append(list(sampler))
+        assert len(shares[-1]) == len(sampler)
+    members = 1 + paired
+    together = [
+        key for first in range(0, len(shares[0]), members)
+        for share in shares for key in share[first:first + members]]
+    assert together[:len(whole)] == whole
+    filled = together[len(whole):]
+    assert len(filled) < members * world_size and filled == whole[:len(filled)]
 
 
 @pytest.mark.parametrize('paired', [False, True])

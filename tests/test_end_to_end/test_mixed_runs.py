@@ -52,6 +52,11 @@ PLAIN = MAKE_SMALL + """
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name='__main__')
 """
+NO_THREAD_IS_LEFT = """
+from pathlib import Path
+names = [path.read_text() for path in Path('/proc/self/task').glob('*/comm')]
+assert not any('gloo' in name for name in names), names
+"""
 # Runs a tool that kills its process after the COUNT-th call of a method.
 KILLED = MAKE_SMALL + """
 import os, signal
@@ -223,9 +228,12 @@ def test_the_first_stage_alone_and_its_reuse(trained, tiny, run_tool, tmp_path):
 
 
 def test_the_first_stage_on_two_processes(trained, tiny, tmp_path):
-    """One of them trains the network, which is the same; the other waits."""
+    """One of them trains the network, which is the same; the other waits.
+
+    No thread of theirs outlives the tool: gloo's would abort it now and then.
+    """
     script = tmp_path / 'plain.py'
-    script.write_text(PLAIN)
+    script.write_text(PLAIN + NO_THREAD_IS_LEFT)
     subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
          '--master_port=29541', script, 'tools/train_enhancer.py', tiny[0],

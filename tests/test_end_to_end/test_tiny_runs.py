@@ -14,7 +14,6 @@ from mmengine.runner import CheckpointLoader
 from tool_runs import (
     MMSEG_TOOLS,
     REPOSITORY,
-    environment,
     read_episodes,
     read_report,
 )
@@ -106,32 +105,6 @@ def test_amp_tests_on_a_cpu(trained, tiny, run_tool, tmp_path):
         for name in ('full', 'amp'))
     assert full != amp
     assert full == pytest.approx(amp, abs=0.02)
-
-
-def test_two_processes_equal_one(trained, tiny, run_tool, tmp_path):
-    """The same global batches give the same weights; the same episodes, numbers."""
-    env = environment(PORT=29517)
-    subprocess.run(
-        ['bash', 'tools/dist_train.sh', tiny[0], '2', '--work-dir', tmp_path,
-         '--cfg-options', 'train_dataloader.batch_size=2'],
-        check=True, env=env, cwd=REPOSITORY, timeout=300)
-    assert_same(weights(tmp_path, 4), weights(trained, 4), rtol=1e-3, atol=1e-4)
-
-    checkpoint = trained / 'iter_4.pth'
-    subprocess.run(
-        ['bash', 'tools/dist_test.sh', tiny[0], checkpoint, '2', '--work-dir',
-         tmp_path / 'test2'],
-        check=True, env=env, cwd=REPOSITORY, timeout=300)
-    run_tool('tools/test.py', tiny[0], checkpoint, '--work-dir', tmp_path / 'test1')
-    two, one = read_report(tmp_path / 'test2'), read_report(tmp_path / 'test1')
-    two.pop('seconds'), one.pop('seconds')
-    assert two == one and one['metrics']['episodes'] == 10
-    rows = [read_episodes(tmp_path / name) for name in ('test1', 'test2')]
-    assert len(rows[0]) == len(rows[1]) == 10
-    for first, second in zip(*rows):
-        assert float(first.pop('score_1')) == pytest.approx(
-            float(second.pop('score_1')))
-        assert first == second
 
 
 def _scores(work_dir: Path) -> dict[str, float]:

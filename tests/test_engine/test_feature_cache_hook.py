@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Callable
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from mmengine.config import Config
 from mmengine.runner import IterBasedTrainLoop, Runner
 
 from mmwsfs.engine import FeatureCacheHook
+from mmwsfs.engine.hooks import feature_cache_hook
 from mmwsfs.models import DINOVisionTransformer, FewShotSegmentor
 
 
@@ -154,8 +156,13 @@ def test_warm_up_computes_everything_before(
     with_workers(cached, workers)
     cached.model.cache.warm_up = True
     images = 15 if what == 'test' else 45  # all of the other folds, 3 a class
-    warm_up = 'mmwsfs.engine.hooks.feature_cache_hook.barrier'
-    monkeypatch.setattr(warm_up, no_decoding)  # called when the warm-up ends
+
+    @contextmanager
+    def warm_up():
+        yield
+        no_decoding()
+
+    monkeypatch.setattr(feature_cache_hook, 'wait_for_all_ranks', warm_up)
     if what == 'test':
         cached.test_dataloader.dataset.num_episodes = 40
     first = run(cached, what)

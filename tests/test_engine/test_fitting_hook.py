@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from mmwsfs.engine.hooks import fitting_hook
+from mmwsfs.models import FewShotSegmentor
 from mmwsfs.models.pseudo_labels import enhancer_training
 
 MASKS = dict(image='none', pixel='all', mixed=0.5)  # supervision -> masks
@@ -185,3 +187,24 @@ def test_an_enhancer_that_was_stopped_goes_on(
     other.train()
     for name, value in other.model.labeler.state_dict().items():
         assert torch.equal(value, runner.model.labeler.state_dict()[name]), name
+
+
+def test_it_comes_after_what_it_needs(
+        fitting_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path) -> None:
+    """However the config orders the hooks: the cache knows the backbone, and the list
+    of the images that carry masks is written, so that a killed run has left it."""
+    cfg = fitting_config('mixed')
+    cfg.model.cache = dict(ram_gb=1)
+    cfg.default_hooks.feature_cache = dict(type='FeatureCacheHook')
+    assert list(cfg.default_hooks)[-2:] == ['fitting', 'feature_cache']
+    cfg.custom_hooks = [dict(type='PseudoLabelEnhancerHook')]
+    found = []
+
+    def fit(model: FewShotSegmentor, *args, **kwargs) -> None:
+        found.append((model.cache._backbone != '',
+                      (tmp_path / 'work/masked_images.txt').exists()))
+
+    monkeypatch.setattr(fitting_hook, 'fit_before_training', fit)
+    Runner.from_cfg(cfg).train()
+    assert found == [(True, True)]

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import torch
-from mmengine.dist import barrier, get_dist_info
+from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner, autocast
 from rich.progress import track
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmwsfs.registry import HOOKS
 from mmwsfs.structures import LazyImage
+from mmwsfs.utils.long_wait import wait_for_all_ranks
 
 from .bare_model import bare_model
 
@@ -56,7 +57,8 @@ class FeatureCacheHook(Hook):
                 # Its workers began when it was built: the loader is built again.
                 loop.dataloader = runner.build_dataloader(
                     dict(runner.cfg.train_dataloader, dataset=loop.dataloader.dataset),
-                    seed=runner.seed)
+                    seed=runner.seed,
+                    diff_rank_seed=runner._randomness_cfg.get('diff_rank_seed', False))
                 loop.dataloader_iterator = type(loop.dataloader_iterator)(
                     loop.dataloader)
             self._lazy.append(loop.dataloader.dataset)
@@ -93,9 +95,8 @@ class FeatureCacheHook(Hook):
         model = bare_model(runner)
         model.cache.bind(model.backbone)
         if model.cache.warm_up:
-            with precision, torch.no_grad():
+            with wait_for_all_ranks(), precision, torch.no_grad():
                 self._warm_up(runner, model, loader)
-            barrier()
 
     def _warm_up(self, runner: Runner, model: nn.Module,
                  loader: DataLoader) -> None:

@@ -23,7 +23,8 @@ class FittingHook(Hook):
     that resumes from one takes them from it.
     """
 
-    priority = 'NORMAL'
+    # Behind the cache, which has to know the backbone, and what is written first.
+    priority = 'BELOW_NORMAL'
 
     def before_train(self, runner: Runner) -> None:
         """Let them learn, unless the run resumes from a checkpoint."""

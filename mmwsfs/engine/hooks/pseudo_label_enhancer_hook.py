@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from mmengine.dist import master_only
+from mmengine.dist import all_reduce, master_only
 from mmengine.runner import Runner
 from torch import Tensor
 
@@ -66,12 +66,13 @@ class PseudoLabelEnhancerHook(PseudoLabelHook):
 
     def _areas(self, role: str, masks: Tensor,
                data_samples: Sequence[FewShotDataSample]) -> tuple[int, int]:
-        """Intersection and union with the masks that came with the images."""
+        """Intersection and union with the masks that came with all ranks' images."""
         areas = torch.zeros(2, dtype=torch.long)
         for sample, mask in zip(data_samples, masks):
             truth = self._truth(sample, role)
             if truth is not None:
                 areas += label_areas(mask.long(), truth, 2, 'ignored')[1]
+        all_reduce(areas)
         return tuple(areas.tolist())
 
     @staticmethod

@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from mmengine.dist import is_main_process
+import torch
+from mmengine.dist import all_reduce, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from PIL import Image
@@ -22,8 +23,8 @@ class PseudoLabelHook(Hook):
 
     In training it logs the labels' coverage, the share of foreground pixels of support
     masks (``pseudo_support_coverage``) and of the masks of queries that hold the class
-    (``pseudo_query_coverage``), in 0..1. Coverage near 0 or 1 says that the threshold
-    does not suit the backbone.
+    (``pseudo_query_coverage``), in 0..1, of all ranks' episodes. Coverage near 0 or 1
+    says that the threshold does not suit the backbone.
 
     Args:
         num_pictures (int): of the first training episodes so many are saved with their
@@ -64,10 +65,13 @@ class PseudoLabelHook(Hook):
         presence = np.array(
             [bool(sample.gt_presence) for sample in data_batch['data_samples']])
         hub = runner.message_hub
-        hub.update_scalar('train/pseudo_support_coverage', support_masks.mean())
-        if presence.any():
-            hub.update_scalar(
-                'train/pseudo_query_coverage', query_masks[presence].mean())
+        for role, masks in (
+                ('support', support_masks), ('query', query_masks[presence])):
+            pixels = torch.tensor([masks.sum(), masks.size])
+            all_reduce(pixels)
+            if pixels[1]:
+                found, size = pixels.tolist()
+                hub.update_scalar(f'train/pseudo_{role}_coverage', found / size)
         if is_main_process() and self._saved < self.num_pictures:
             query_masks &= presence[:, None, None]
             self._save_pictures(runner, data_batch, support_masks, query_masks)

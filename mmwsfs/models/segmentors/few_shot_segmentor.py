@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from mmengine.dist import all_reduce, is_distributed
 from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmseg.models import BaseSegmentor
@@ -303,6 +304,21 @@ class FewShotSegmentor(BaseSegmentor):
             prior = self.prior(query.tokens[:, :, 0], supports.cls, query_of)
             losses.update(self.prior.loss(prior, logits, presence))
         return losses
+
+    def parse_losses(
+            self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """The sum of the losses and, for the log, all of them.
+
+        On several ranks what is logged are means over these, while the sum stays this
+        rank's, whose gradient DDP averages.
+        """
+        loss, logged = super().parse_losses(losses)
+        if is_distributed():
+            values = torch.stack([
+                value.detach().float() for value in logged.values()])
+            all_reduce(values, 'mean')
+            logged = dict(zip(logged, values))
+        return loss, logged
 
     def pair_logits(self, query: ViTFeatures,
                     supports: Supports) -> tuple[Tensor, Tensor]:

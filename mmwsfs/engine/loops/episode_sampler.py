@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from torch.utils.data import DataLoader
+
+from mmwsfs.datasets import TrainEpisodeSampler
+
+
+def episode_sampler(loader: DataLoader) -> TrainEpisodeSampler | None:
+    """The sampler of a loader of training episodes; None for one of other data.
+
+    Raises:
+        ValueError: the loader's batch does not suit its sampler.
+    """
+    sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
+    if not isinstance(sampler, TrainEpisodeSampler):
+        return None
+    if loader.batch_size is not None:
+        sampler.check_batch_size(loader.batch_size)
+    return sampler

@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch.distributed
+from mmengine.dist import barrier, is_distributed
+
+
+@contextmanager
+def wait_for_all_ranks() -> Iterator[None]:
+    """At its end processes wait until all are there, however long the slowest takes.
+
+    Any other collective call ends a job in which one process waits for another that is
+    at work longer than the backend's limit, which is minutes. One that dies meanwhile
+    ends the waiting of all.
+    """
+    if not is_distributed():
+        yield
+        return
+    # All are alive: who waits for a connection would not see that another is gone.
+    barrier()
+    # Gloo on a GPU too: it sees at once that a connection is gone.
+    group = torch.distributed.new_group(backend='gloo')
+    yield
+    torch.distributed.monitored_barrier(group, timeout=timedelta(days=30))
+    torch.distributed.destroy_process_group(group)
