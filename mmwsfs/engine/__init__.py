@@ -1,8 +1,10 @@
 from .hooks import (
+    CheckpointHook,
     EpisodeReportHook,
     FeatureCacheHook,
     FewShotVisualizationHook,
     FittingHook,
+    InvalidLossHook,
     PseudoLabelEnhancerHook,
     PseudoLabelHook,
 )
@@ -11,9 +13,11 @@ from .optim import (
     TrainableOptimWrapperConstructor,
     build_amp_optim_wrapper,
 )
+from .runner import CarefulRunner, TrainingRunner
 
 __all__ = [
-    'CPUAmpOptimWrapper', 'EpisodeReportHook', 'FeatureCacheHook',
-    'FewShotVisualizationHook', 'FittingHook', 'PseudoLabelEnhancerHook',
-    'PseudoLabelHook', 'TrainableOptimWrapperConstructor', 'build_amp_optim_wrapper'
+    'CPUAmpOptimWrapper', 'CarefulRunner', 'CheckpointHook', 'EpisodeReportHook',
+    'FeatureCacheHook', 'FewShotVisualizationHook', 'FittingHook', 'InvalidLossHook',
+    'PseudoLabelEnhancerHook', 'PseudoLabelHook', 'TrainableOptimWrapperConstructor',
+    'TrainingRunner', 'build_amp_optim_wrapper'
 ]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+PART = re.compile(r'\.[0-9a-f]{32}\.part$')  # ends the name of a temporary file
 
 
 @contextmanager
