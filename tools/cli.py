@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -83,6 +84,8 @@ def check_checkpoint(path: str) -> None:
 def one_sentence() -> Iterator[None]:
     """End with one message, and status 1, where the block ends for a known reason."""
     tool = Path(sys.argv[0]).name
+    # Of a disk that is full the log would say so by a trace for every line.
+    before, logging.raiseExceptions = logging.raiseExceptions, False
     try:
         yield
     except RunError as error:
@@ -90,6 +93,8 @@ def one_sentence() -> Iterator[None]:
     except KeyboardInterrupt:
         print(f'{tool}: stopped by Ctrl-C', file=sys.stderr)
         raise SystemExit(130) from None
+    finally:
+        logging.raiseExceptions = before
 
 
 def end_processes() -> None:

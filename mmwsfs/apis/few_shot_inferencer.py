@@ -262,7 +262,7 @@ class FewShotInferencer:
         if not bool(decision.scores.isfinite().all() & decision.probs.isfinite().all()):
             raise ValueError(
                 f'the prediction for {image.path or "an image in memory"} is NaN or '
-                f"infinite: the weights of '{self.checkpoint}' do not fit; take an "
+                f"infinite: the weights of '{self.checkpoint}' are of no use; take an "
                 'earlier checkpoint')
         return dict(
             image=image.path,

@@ -71,7 +71,7 @@ class PredictionWriter:
         """Write ``predictions.json``."""
         content = dict(classes=self.names, predictions=[*self._entries.values()])
         write_whole(
-            self.out_dir / 'predictions.json', json.dumps(content, indent=2, allow_nan=False) + '\n')
+            self.out_dir / 'predictions.json', json.dumps(content, indent=2) + '\n')
 
     def _file_name(self, path: str | None) -> str:
         """The image's with the suffix .png; numbered where another one has it."""

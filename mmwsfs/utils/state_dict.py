@@ -97,7 +97,8 @@ def check_state_dict(state_dict: Mapping[str, Tensor], expected: Mapping[str, Te
 def invalid_values(state_dict: Mapping[str, Tensor]) -> str:
     """Which values are NaN or infinite, for a message; '' if none is."""
     names = [name for name, value in state_dict.items()
-             if value.is_floating_point() and not bool(value.isfinite().all())]
+             if isinstance(value, Tensor) and value.is_floating_point()
+             and not bool(value.isfinite().all())]
     return names and (
         f"{len(names)} weights are NaN or infinite ({', '.join(names[:3])}"
         f"{', ...' if len(names) > 3 else ''})")

@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from mmengine.fileio import LocalBackend, register_backend
 
-from .files import whole_file
+from .files import write_whole_bytes
 
 WHOLE = 'whole'
 
@@ -24,7 +23,4 @@ class WholeLocalBackend(LocalBackend):
         Raises:
             OSError: it could not be written; the file of that name is as it was.
         """
-        with whole_file(Path(filepath)) as temporary, temporary.open('wb') as file:
-            file.write(obj)
-            file.flush()
-            os.fsync(file.fileno())
+        write_whole_bytes(Path(filepath), obj)

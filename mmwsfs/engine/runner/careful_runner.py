@@ -4,6 +4,7 @@ import time
 from itertools import count
 from pathlib import Path
 
+from mmengine.config import Config
 from mmengine.runner import Runner
 
 from mmwsfs.utils.ranks import on_main_process
@@ -19,27 +20,33 @@ class CarefulRunner(Runner):
     second the later has the next second's.
 
     Raises:
-        RunError: the work dir cannot be written.
+        RunError: the work dir cannot be written, or see
+            :func:`~mmwsfs.engine.runner.faults.explained_faults`.
     """
 
-    def __init__(self, model: object, work_dir: str, *args, **kwargs) -> None:
+    def __init__(self, model: object, work_dir: str, *args,
+                 cfg: Config | None = None, **kwargs) -> None:
         try:
             Path(work_dir).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise _unwritable(work_dir, error) from error
-        super().__init__(model, work_dir, *args, **kwargs)
+        with explained_faults(cfg or {}, work_dir, []):
+            super().__init__(model, work_dir, *args, cfg=cfg, **kwargs)
 
     def setup_env(self, env_cfg: dict) -> None:
         """MMEngine's, then the run's folder: nothing is written before."""
         super().setup_env(env_cfg)
-        self._timestamp = on_main_process(self._claim)
+        self._timestamp = on_main_process(self._claim_explained)
 
-    def _claim(self) -> str:
-        """Make the run's folder and give its name; of the main process."""
+    def _claim_explained(self) -> str:
         try:
-            return new_run_folder(Path(self.work_dir))
+            return self._claim()
         except OSError as error:
             raise _unwritable(self.work_dir, error) from error
+
+    def _claim(self) -> str:
+        """Make the run's folder, on the main process, and give its name."""
+        return new_run_folder(Path(self.work_dir))
 
     def test(self) -> dict:
         """MMEngine's.
@@ -47,7 +54,7 @@ class CarefulRunner(Runner):
         Raises:
             RunError: see :func:`~mmwsfs.engine.runner.faults.explained_faults`.
         """
-        with explained_faults(self):
+        with explained_faults(self.cfg, self.work_dir, ['test_dataloader']):
             return super().test()
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
-from mmengine.config import Config
-from mmengine.runner import Runner
 
 from mmwsfs.utils.run_error import RunError
 
@@ -21,8 +19,14 @@ _DEAD_WORKER = re.compile(
 
 
 @contextmanager
-def explained_faults(runner: Runner) -> Iterator[None]:
+def explained_faults(cfg: Mapping, work_dir: str,
+                     loaders: Sequence[str]) -> Iterator[None]:
     """Tell faults of machine and data in one message, instead of a trace.
+
+    Args:
+        cfg: of the run, for its settings.
+        work_dir: of the run.
+        loaders: settings of the data loaders that it uses.
 
     Raises:
         RunError: no memory, no room on the disk, a worker of a data loader that died,
@@ -30,44 +34,42 @@ def explained_faults(runner: Runner) -> Iterator[None]:
     """
     try:
         yield
-    except RunError:
-        raise
     except Exception as error:
-        message = _explain(error, runner.cfg, runner.work_dir)
-        if message is None:
+        message = _explain(error, cfg, work_dir, loaders)
+        if message is None:  # among others a RunError of this process
             raise
         raise RunError(message) from error
 
 
-def _explain(error: Exception, cfg: Config, work_dir: str) -> str | None:
+def _explain(error: Exception, cfg: Mapping, work_dir: str,
+             loaders: Sequence[str]) -> str | None:
     text = str(error)
     if isinstance(error, (torch.cuda.OutOfMemoryError, MemoryError)) or (
             isinstance(error, RuntimeError) and _NO_MEMORY.search(text)):
         gpu = isinstance(error, torch.cuda.OutOfMemoryError)
-        return f"out of memory{' on the GPU' if gpu else ''}: {_less_memory(cfg, gpu)}"
+        where = ' on the GPU' if gpu else ''
+        return f'out of memory{where}: {_less_memory(cfg, loaders, gpu)}'
     dead = _DEAD_WORKER.search(text)
     if dead:
+        counts = ' and '.join(f'{name}.num_workers' for name in loaders)
         return (
-            f'a worker of a data loader died ({dead[1]}). If the machine has run out '
-            'of memory, lower train_dataloader.num_workers (and val_, test_) or '
-            'model.cache.ram_gb; if of shared memory (Bus error), lower num_workers or '
-            'enlarge /dev/shm. The last checkpoint is kept: --resume goes on')
-    if isinstance(error, OSError) and error.errno in _NO_ROOM or (
-            'PytorchStreamWriter failed' in text):
-        where = getattr(error, 'filename', None) or work_dir
+            f'a worker of a data loader died (it {dead[1]}). If the machine has run '
+            f'out of memory, lower {counts} or model.cache.ram_gb; if of shared memory '
+            '(Bus error), enlarge /dev/shm. '
+            'The last checkpoint of a training is kept, and --resume goes on from it')
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return (
-            f"'{where}' cannot be written: "
-            f"{getattr(error, 'strerror', None) or 'no room on the disk'}. Make room; "
-            'no file is half written, and --resume goes on from the last checkpoint')
+            f"'{error.filename or work_dir}' cannot be written: {error.strerror}. Make "
+            'room; the last checkpoint is whole, and --resume goes on from it')
     if text.startswith('Caught ') and ' in DataLoader worker process' in text:
         return _of_a_worker(text)
     return None
 
 
-def _less_memory(cfg: Config, gpu: bool) -> str:
+def _less_memory(cfg: Mapping, loaders: Sequence[str], gpu: bool) -> str:
     """The settings that take memory, as they are."""
     ways = []
-    for name in ('train_dataloader', 'test_dataloader'):
+    for name in loaders:
         loader = cfg.get(name) or {}
         settings = dict(batch_size=loader.get('batch_size'))
         settings['dataset.img_size'] = (loader.get('dataset') or {}).get('img_size')

@@ -44,7 +44,9 @@ class TrainingRunner(CarefulRunner):
             SystemExit: with 130 or 143, after a signal.
         """
         try:
-            with explained_faults(self), StopSignals() as signals:
+            with explained_faults(
+                    self.cfg, self.work_dir, ['train_dataloader', 'val_dataloader']
+            ), StopSignals() as signals:
                 self.register_hook(StopHook(signals))
                 return super().train()
         finally:
