@@ -4,59 +4,79 @@
 
 A training with a fitting stage, validation, best and last checkpoints, and workers that
 load its data. Each draw is a work dir of its own, in which the training is killed by
-SIGKILL once or twice, at a moment drawn from a quarter of the draws by the clock, and
-else by what is going on (see killed_tool.py), then resumed to the end. Losses, weights,
-optimizer, the set of checkpoints and the best score have to be those of the training
-that nobody killed, bit by bit.
+SIGKILL once or twice, at a moment drawn by the clock or by what is going on (KINDS in
+killed.py), then resumed to the end. Losses, weights, optimizer, the set of checkpoints
+and the best score have to be those of the training that nobody killed, bit by bit.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
+import runpy
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
-from killed_tool import KINDS
+from killed import KINDS, die_at
 from run_records import assert_same_training, logged, tiny_config
 
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
 
-FAULTS = Path(__file__).resolve().parent
-REPOSITORY = FAULTS.parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
+TOOL = REPOSITORY / 'tools/train.py'
 
 
 def train(config: Path, work_dir: Path, kind: str, count: int = 0,
-          seconds: float | None = None) -> tuple[int, str, float]:
-    """Train, or go on; give the exit status, the output and the seconds it took."""
+          seconds: float = math.inf) -> tuple[int, str, float]:
+    """Train, or go on, in a process of its own.
+
+    It is forked from this one, which has imported all that takes long.
+
+    Returns:
+        tuple: the exit status, of a killed one -9; the output, at whose end are the
+        numbers of moments of each kind; the seconds that it took.
+    """
     start = time.monotonic()
     with tempfile.TemporaryFile('w+') as output:
-        process = subprocess.Popen(
-            [sys.executable, FAULTS / 'killed_tool.py', kind, str(count),
-             REPOSITORY / 'tools/train.py', config, '--work-dir', work_dir, '--resume'],
-            cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT,
-            env=dict(os.environ, MMWSFS_DATA_ROOT=str(config.parent)))
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                os.dup2(output.fileno(), 1)
+                os.dup2(output.fileno(), 2)
+                moments = die_at(kind, count)
+                sys.argv = [str(TOOL), str(config), '--work-dir', str(work_dir),
+                            '--resume']
+                runpy.run_path(str(TOOL), run_name='__main__')
+                print('moments', json.dumps(moments), flush=True)
+                status = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                sys.stdout.flush()
+                os._exit(status)
+        while not os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if time.monotonic() - start > seconds:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.01)
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         output.seek(0)
-        return process.returncode, output.read(), time.monotonic() - start
+        return status, output.read(), time.monotonic() - start
 
 
 def draw_moment(rng: random.Random, kind: str, counts: dict[str, int],
                 duration: float) -> dict:
     """Arguments of :func:`train`."""
     if kind == 'clock':
-        return dict(kind='clock', seconds=rng.uniform(0.2, 1) * duration)
+        return dict(kind='clock', seconds=rng.uniform(0.05, 1) * duration)
     return dict(kind=kind, count=rng.randint(1, counts[kind]))
 
 
@@ -67,6 +87,9 @@ def main() -> None:
     args = parser.parse_args()
     rng = random.Random(args.seed)
     folder = Path(tempfile.mkdtemp())
+    os.environ['MMWSFS_DATA_ROOT'] = str(folder)
+    sys.path.insert(0, str(TOOL.parent))
+    os.chdir(REPOSITORY)
     try:
         make_demo_shapes(
             folder / 'demo_shapes', train_images=10, val_images=20, size=96)

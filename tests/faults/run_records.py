@@ -84,8 +84,8 @@ def _content(path: Path) -> dict:
     return dict(
         state_dict=dict(content['state_dict']),
         optimizer=content.get('optimizer'), schedulers=content.get('param_schedulers'),
-        iteration=content['meta']['iter'], validated=hub.get('validated_iter'),
-        kept=hub.get('keep_ckpt_ids'), best_score=hub.get('best_score'),
+        iteration=content['meta']['iter'], validated=hub.get('last_validation'),
+        best_score=hub.get('best_score'),
         best=Path(hub.get('best_ckpt', '')).name)
 
 

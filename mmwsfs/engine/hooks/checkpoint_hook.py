@@ -16,7 +16,7 @@ from mmwsfs.utils.work_dir import last_checkpoint, point_to
 
 from .bare_model import bare_model
 
-_VALIDATED = 'validated_iter'  # of the message hub: where the last validation was
+_VALIDATED = 'last_validation'  # of the message hub; 'val...' would be logged
 
 
 class _RemovesLater:

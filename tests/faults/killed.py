@@ -1,18 +1,9 @@
-"""Runs a tool in a process that kills itself, as by ``kill -9``, at a chosen moment.
-
-    killed_tool.py KIND COUNT TOOL [arguments]
-
-With COUNT 0 it lives, and writes how many moments of each kind there were as a line
-``moments {...}``.
-"""
+"""Has a process kill itself, as by ``kill -9``, at a chosen moment."""
 
 from __future__ import annotations
 
-import json
 import os
-import runpy
 import signal
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -61,10 +52,3 @@ def die_at(kind: str, count: int) -> Counter:
     after(IterBasedTrainLoop, 'run_iter', 'training')
     return moments
 
-
-if __name__ == '__main__':
-    _, kind, count, *sys.argv = sys.argv
-    moments = die_at(kind, int(count))
-    sys.path.insert(0, str(Path(sys.argv[0]).parent))
-    runpy.run_path(sys.argv[0], run_name='__main__')
-    print('moments', json.dumps(moments))
