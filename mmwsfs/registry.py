@@ -33,9 +33,9 @@ OPTIM_WRAPPER_CONSTRUCTORS = _child(mmseg.OPTIM_WRAPPER_CONSTRUCTORS, 'engine')
 METRICS = _child(mmseg.METRICS, 'evaluation')
 VISUALIZERS = _child(mmseg.VISUALIZERS, 'visualization')
 INFERENCERS = _child(mmseg.INFERENCERS, 'apis')
+RUNNERS = _child(mmseg.RUNNERS, 'engine')
 
 # Rooms it only passes through: without them the default scope would not resolve.
-RUNNERS = _child(mmseg.RUNNERS)
 RUNNER_CONSTRUCTORS = _child(mmseg.RUNNER_CONSTRUCTORS)
 MODEL_WRAPPERS = _child(mmseg.MODEL_WRAPPERS)
 WEIGHT_INITIALIZERS = _child(mmseg.WEIGHT_INITIALIZERS)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch.distributed
@@ -15,6 +19,7 @@ from mmengine.runner import checkpoint
 from mmwsfs.datasets.few_shot_dataset import PROTOCOLS
 from mmwsfs.utils.checkpoint_file import read_checkpoint
 from mmwsfs.utils.launcher import LAUNCHERS, prepare_launcher
+from mmwsfs.utils.run_error import RunError
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -72,6 +77,23 @@ def check_checkpoint(path: str) -> None:
             Path(path).expanduser(), known=checkpoint.get_torch_safe_globals())
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from None
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """End with one message, and status 1, where the block ends for a known reason."""
+    tool = Path(sys.argv[0]).name
+    # Of a disk that is full the log would say so by a trace for every line.
+    before, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        yield
+    except RunError as error:
+        raise SystemExit(f'{tool}: {error}') from None
+    except KeyboardInterrupt:
+        print(f'{tool}: stopped by Ctrl-C', file=sys.stderr)
+        raise SystemExit(130) from None
+    finally:
+        logging.raiseExceptions = before
 
 
 def end_processes() -> None:

@@ -12,7 +12,6 @@ reports of the folds, in WORK_DIR/table.json.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import re
@@ -32,6 +31,8 @@ from rich.console import Console
 
 from mmwsfs.evaluation.results_table import column, markdown, results_table
 from mmwsfs.utils.files import file_sha256, write_whole
+from mmwsfs.utils.folder_lock import FolderLock
+from mmwsfs.utils.run_error import RunError
 from mmwsfs.utils.run_identity import changed_settings, settings_digest
 from mmwsfs.utils.work_dir import (
     best_or_last_checkpoint,
@@ -40,7 +41,8 @@ from mmwsfs.utils.work_dir import (
 )
 
 TOOLS = Path(__file__).resolve().parent
-ERROR = re.compile(r'^(\[rank\d+\]: )?[\w.]*(Error|Exception): \S')
+ERROR = re.compile(
+    r'^(\[rank\d+\]: )?([\w.]*(Error|Exception)|(train|test)\.py): \S')
 PROGRESS = re.compile(r'Iter\((train|val|test)\) *\[ *(\d+/ *\d+)\](?:.*? eta: (\S+))?')
 
 
@@ -84,28 +86,23 @@ class FoldRunner:
         self.environment = {
             **os.environ,  # the scripts' `python` is to be this one
             'PATH': f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"}
-        self.lock = self._lock()
-
-    def _lock(self) -> int:
-        """Hold WORK_DIR/.lock, as the jobs do that inherit it: they may outlive us."""
-        self.args.work_dir.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self.args.work_dir / '.lock', os.O_CREAT | os.O_RDWR)
+        # Held by the jobs as well, to which it is handed on: they may outlive us.
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fail(f"'{self.args.work_dir}' is in use by another run_folds.py, or by a "
-                 'training or test that it started: wait for it or end it')
-        return lock
+            self.lock = FolderLock(
+                args.work_dir, 'run_folds.py or a training or test that it started')
+        except RunError as error:
+            fail(str(error))
 
     def run(self) -> None:
         """All jobs, then the table."""
         try:
             self.write_table(self.run_folds())
         finally:
-            os.close(self.lock)
+            self.lock.release()
 
     def run_folds(self) -> dict[tuple[int, int], dict[int, dict]]:
         """Train and test every fold: (way, shot) -> fold -> report."""
+        self.check_folds()
         reports: dict[tuple[int, int], dict[int, dict]] = {}
         for index, fold in enumerate(self.args.folds):
             folder = self.args.work_dir / f'fold{fold}'
@@ -146,19 +143,24 @@ class FoldRunner:
             os.environ.clear()
             os.environ.update(before)
 
+    def check_folds(self) -> None:
+        """Refuse data without folds, and a fold that is fixed, before they cost."""
+        for fold in self.args.folds:
+            cfg = self.config(self.settings(fold))
+            for loader in ('train_dataloader', 'test_dataloader'):
+                held_out = cfg[loader].dataset.get('fold')
+                if held_out is None:
+                    fail(f"the {cfg[loader].dataset.type} of '{self.args.config}' has "
+                         f'no folds ({loader}.dataset.fold is not set): train it by '
+                         'tools/train.py and test it by tools/test.py')
+                if held_out != fold:
+                    self.fail_to_set('fold', fold, held_out)
+
     def train(self, fold: int, folder: Path) -> None:
         """Train a fold, or what is left of it."""
         title = f'fold {fold}: training'
         settings = self.settings(fold)
         cfg = self.config(settings)
-        held_out = cfg.train_dataloader.dataset.get('fold')
-        if held_out not in (fold, None):
-            self.fail_to_set('fold', fold, held_out)
-        hook = cfg.get('default_hooks', {}).get('checkpoint') or {}
-        if hook.get('max_keep_ckpts') == 1:
-            # MMEngine deletes the old checkpoint before it writes the new one.
-            settings = self.settings(
-                fold, options=['default_hooks.checkpoint.max_keep_ckpts=2'])
         max_iters = cfg.train_cfg.get('max_iters')
         if max_iters is None:
             fail(f"'{self.args.config}' has no train_cfg.max_iters: only trainings "
@@ -239,8 +241,8 @@ class FoldRunner:
             begin = file.tell()
             process = subprocess.Popen(
                 [*command, *arguments], stdout=file, stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL, env=self.environment, pass_fds=[self.lock],
-                start_new_session=True)
+                stdin=subprocess.DEVNULL, env=self.environment,
+                pass_fds=[self.lock.fileno()], start_new_session=True)
             try:
                 while True:
                     try:

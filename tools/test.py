@@ -5,8 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cli import add_common_arguments, check_checkpoint, end_processes, load_config
-from mmengine.runner import Runner
+from cli import (
+    add_common_arguments,
+    check_checkpoint,
+    end_processes,
+    load_config,
+    one_sentence,
+)
+
+from mmwsfs.engine import CarefulRunner
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,7 +48,8 @@ def main() -> None:
             draw=True, show=args.show, wait_time=args.wait_time)
         if args.show_dir:
             cfg.visualizer.save_dir = args.show_dir
-    Runner.from_cfg(cfg).test()
+    with one_sentence():
+        CarefulRunner.from_cfg(cfg).test()
     end_processes()
 
 

@@ -1,19 +1,31 @@
-"""Train a model: a thin front to MMEngine's runner."""
+"""Train a model: a thin front to MMEngine's runner.
+
+Ctrl-C ends a training after the step that it is in, with a checkpoint from which
+--resume goes on; so does SIGTERM. See docs/resuming.md.
+"""
 
 from __future__ import annotations
 
 import argparse
 
-from cli import add_common_arguments, check_checkpoint, end_processes, load_config
-from mmengine.runner import Runner
+from cli import (
+    add_common_arguments,
+    check_checkpoint,
+    end_processes,
+    load_config,
+    one_sentence,
+)
+
+from mmwsfs.engine import TrainingRunner
 
 
 def parse_args() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
     parser.add_argument(
         '--resume', action='store_true',
-        help='continue from the latest checkpoint in the work dir')
+        help='continue from the last checkpoint in the work dir')
     parser.add_argument(
         '--amp', action='store_true',
         help='automatic mixed precision (bfloat16 on a CPU)')
@@ -29,7 +41,8 @@ def main() -> None:
     cfg.resume = args.resume
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from)
-    Runner.from_cfg(cfg).train()
+    with one_sentence():
+        TrainingRunner.from_cfg(cfg).train()
     end_processes()
 
 

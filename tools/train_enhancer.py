@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import argparse
 
-from cli import add_common_arguments, end_processes, load_config
-from mmengine.runner import Runner
+from cli import add_common_arguments, end_processes, load_config, one_sentence
 
+from mmwsfs.engine import TrainingRunner
 from mmwsfs.engine.hooks.bare_model import bare_model
 from mmwsfs.models import EnhancedLabeler
 
@@ -38,13 +38,14 @@ def main() -> None:
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     cfg.default_hooks.checkpoint = None
     cfg.model.metric = None  # what comes after the enhancer
-    runner = Runner.from_cfg(cfg)
-    if not isinstance(bare_model(runner).labeler, EnhancedLabeler):
-        raise SystemExit(
-            f"train_enhancer.py: the model of '{args.config}' has no EnhancedLabeler: "
-            'give a config for mixed supervision')
-    runner.train()
-    del runner
+    with one_sentence():
+        runner = TrainingRunner.from_cfg(cfg)
+        if not isinstance(bare_model(runner).labeler, EnhancedLabeler):
+            raise SystemExit(
+                f"train_enhancer.py: the model of '{args.config}' has no "
+                'EnhancedLabeler: give a config for mixed supervision')
+        runner.train()
+        del runner
     end_processes()
 
 

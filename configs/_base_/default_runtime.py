@@ -1,5 +1,6 @@
 default_scope = 'mmwsfs'
 custom_imports = dict(imports=['mmwsfs'], allow_failed_imports=False)
+runner_type = 'mmwsfs.TrainingRunner'  # of mmseg's tools/train.py; ours take it
 env_cfg = dict(
     cudnn_benchmark=True,
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),

@@ -76,6 +76,7 @@ class FewShotInferencer:
                  config: str | Path | Config,
                  checkpoint: str | Path | None = None,
                  device: str | torch.device | None = None) -> None:
+        self.checkpoint = checkpoint
         self.model = init_model(config, checkpoint, device or get_device())
         cfg = self.model.cfg
         dataset = cfg.test_dataloader.dataset
@@ -206,7 +207,8 @@ class FewShotInferencer:
         Raises:
             RuntimeError: no supports are set.
             FileNotFoundError: a file is missing.
-            ValueError: ``batch_size`` is below 1, or a file or array is no image.
+            ValueError: ``batch_size`` is below 1, a file or array is no image, or a
+                prediction is no number.
         """
         if self._classes is None:
             raise RuntimeError('no supports are set: call set_supports first')
@@ -257,6 +259,11 @@ class FewShotInferencer:
         decision = self.model.decide(
             cls_logits.split(classes.shots), seg_logits.split(classes.shots),
             image.original.shape[:2])
+        if not bool(decision.scores.isfinite().all() & decision.probs.isfinite().all()):
+            raise ValueError(
+                f'the prediction for {image.path or "an image in memory"} is NaN or '
+                f"infinite: the weights of '{self.checkpoint}' are of no use; take an "
+                'earlier checkpoint')
         return dict(
             image=image.path,
             presence=dict(zip(classes.names, decision.scores.tolist())),

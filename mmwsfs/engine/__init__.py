@@ -1,8 +1,10 @@
 from .hooks import (
+    CheckpointHook,
     EpisodeReportHook,
     FeatureCacheHook,
     FewShotVisualizationHook,
     FittingHook,
+    InvalidLossHook,
     PseudoLabelEnhancerHook,
     PseudoLabelHook,
 )
@@ -12,10 +14,12 @@ from .optim import (
     TrainableOptimWrapperConstructor,
     build_amp_optim_wrapper,
 )
+from .runner import CarefulRunner, TrainingRunner
 
 __all__ = [
-    'CPUAmpOptimWrapper', 'EpisodeReportHook', 'EpochBasedTrainLoop',
-    'FeatureCacheHook', 'FewShotVisualizationHook', 'FittingHook',
-    'IterBasedTrainLoop', 'PseudoLabelEnhancerHook', 'PseudoLabelHook',
-    'TrainableOptimWrapperConstructor', 'build_amp_optim_wrapper'
+    'CPUAmpOptimWrapper', 'CarefulRunner', 'CheckpointHook', 'EpisodeReportHook',
+    'EpochBasedTrainLoop', 'FeatureCacheHook', 'FewShotVisualizationHook',
+    'FittingHook', 'InvalidLossHook', 'IterBasedTrainLoop', 'PseudoLabelEnhancerHook',
+    'PseudoLabelHook', 'TrainableOptimWrapperConstructor', 'TrainingRunner',
+    'build_amp_optim_wrapper'
 ]

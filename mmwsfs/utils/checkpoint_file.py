@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import uuid
 import warnings
@@ -12,7 +13,7 @@ from pathlib import Path
 import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
-from .files import file_sha256, whole_file
+from .files import file_sha256, write_whole_bytes
 
 
 class Inert:
@@ -111,10 +112,11 @@ def write_checkpoint(checkpoint: dict, path: Path, with_hash: bool = False) -> P
     """
     # What has its hash in its name is whole, too, before it has that name.
     target = path.with_name(uuid.uuid4().hex) if with_hash else path
-    with whole_file(target) as temporary:
-        # By a file object: given a path, torch writes its name into the file.
-        with temporary.open('wb') as file:
-            torch.save(checkpoint, file)
+    # In memory first: given a path, torch writes its name into the file, and of a disk
+    # that is full it says only that it is not where it expected to be.
+    content = io.BytesIO()
+    torch.save(checkpoint, content)
+    write_whole_bytes(target, content.getvalue())
     if not with_hash:
         return path
     digest = file_sha256(target)

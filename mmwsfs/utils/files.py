@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+PART = re.compile(r'\.[0-9a-f]{32}\.part$')  # ends the name of a temporary file
 
 
 @contextmanager
@@ -44,8 +47,22 @@ def write_whole(path: Path, text: str) -> None:
             which Python holds as surrogates, are spelled out, as in ``caf\\udce9.jpg``:
             every program reads the file, and JSON gives the very name again.
     """
-    with whole_file(path) as temporary:
-        temporary.write_bytes(text.encode(errors='backslashreplace'))
+    write_whole_bytes(path, text.encode(errors='backslashreplace'))
+
+
+def write_whole_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one step, see :func:`whole_file`, also if the power fails.
+
+    Raises:
+        OSError: it cannot be written; it names ``path``.
+    """
+    try:
+        with whole_file(path) as temporary, temporary.open('wb') as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def file_sha256(path: str | Path) -> str:

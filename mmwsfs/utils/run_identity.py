@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 # Hooks that look on. Any other hook counts.
 _ONLOOKERS = (
     'CheckpointHook', 'EpisodeReportHook', 'FeatureCacheHook',
-    'FewShotVisualizationHook', 'IterTimerHook', 'LoggerHook',
+    'FewShotVisualizationHook', 'InvalidLossHook', 'IterTimerHook', 'LoggerHook',
     'PseudoLabelEnhancerHook', 'PseudoLabelHook', 'RuntimeInfoHook',
     'SegVisualizationHook')
 # MMEngine's own hooks that take part in a training, unless they are None.

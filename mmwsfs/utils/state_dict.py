@@ -61,7 +61,7 @@ def read_state_dict(path: str | Path,
 
 def check_state_dict(state_dict: Mapping[str, Tensor], expected: Mapping[str, Tensor],
                      what: str, mend: str) -> None:
-    """Require the names and shapes of ``expected``, no more and no less.
+    """Require the names and shapes of ``expected``, no more and no less, and numbers.
 
     Args:
         state_dict: what was read.
@@ -70,7 +70,8 @@ def check_state_dict(state_dict: Mapping[str, Tensor], expected: Mapping[str, Te
         mend: ends it: what to do.
 
     Raises:
-        ValueError: lists what is missing, unknown, or of another shape.
+        ValueError: lists what is missing, unknown, or of another shape; or what is NaN
+            or infinite, as after a training that failed.
     """
     missing = sorted(expected.keys() - state_dict.keys())
     unknown = sorted(state_dict.keys() - expected.keys())
@@ -87,3 +88,17 @@ def check_state_dict(state_dict: Mapping[str, Tensor], expected: Mapping[str, Te
     ]
     if problems:
         raise ValueError(f"{what} ({'; '.join(problems)}): {mend}")
+    invalid = invalid_values(state_dict)
+    if invalid:
+        raise ValueError(
+            f'{invalid}: its training had failed; take an earlier checkpoint')
+
+
+def invalid_values(state_dict: Mapping[str, Tensor]) -> str:
+    """Which values are NaN or infinite, for a message; '' if none is."""
+    names = [name for name, value in state_dict.items()
+             if isinstance(value, Tensor) and value.is_floating_point()
+             and not bool(value.isfinite().all())]
+    return names and (
+        f"{len(names)} weights are NaN or infinite ({', '.join(names[:3])}"
+        f"{', ...' if len(names) > 3 else ''})")

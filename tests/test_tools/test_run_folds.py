@@ -250,8 +250,7 @@ def test_a_failing_fold(
     arguments = text.splitlines()[0].split()
     assert arguments[1:] == [
         str(tmp_path / 'tiny.py'), '--resume', '--work-dir', str(log.parent), '--fold',
-        '2', '--way', '1', '--shot', '1', '--cfg-options', 'train_cfg.max_iters=8',
-        'default_hooks.checkpoint.max_keep_ckpts=2']
+        '2', '--way', '1', '--shot', '1', '--cfg-options', 'train_cfg.max_iters=8']
     # A training that ends well but leaves nothing is no training.
     tool('')
     with pytest.raises(SystemExit, match='ended without its last checkpoint'):

@@ -16,9 +16,10 @@ default_hooks = dict(
         type='CheckpointHook',
         by_epoch=False,
         interval=2000,
-        max_keep_ckpts=1,
+        max_keep_ckpts=2,  # the last, and one should that be damaged
         save_best='mIoU',
         rule='greater'),
+    invalid_loss=dict(type='InvalidLossHook'),
     sampler_seed=dict(type='DistSamplerSeedHook'),
     visualization=dict(type='FewShotVisualizationHook'),
     report=dict(type='EpisodeReportHook'),

@@ -6,6 +6,7 @@ from mmcv.transforms import BaseTransform, Compose
 
 from mmwsfs.registry import TRANSFORMS
 from mmwsfs.structures import LazyImage
+from mmwsfs.utils.run_error import RunError
 
 from .lazy_loader import LazyLoader
 
@@ -23,7 +24,7 @@ class EpisodeTransform(BaseTransform):
         support (list[dict]): transforms for each support.
 
     Raises:
-        RuntimeError: a transform fails; the message names the episode and the image.
+        RunError: a transform fails; the message names the episode and the image.
     """
 
     def __init__(self, query: Sequence[dict], support: Sequence[dict]) -> None:
@@ -51,7 +52,7 @@ class EpisodeTransform(BaseTransform):
         try:
             return transforms(image)
         except Exception as error:
-            raise RuntimeError(
+            raise RunError(
                 f"episode {results['episode']}, image '{image['img_path']}': {error}"
             ) from error
 

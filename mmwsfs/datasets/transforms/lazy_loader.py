@@ -14,6 +14,7 @@ from torch import Tensor
 
 from mmwsfs.structures import LazyImage
 from mmwsfs.utils.image_file import is_16_bit
+from mmwsfs.utils.run_error import RunError
 
 from .load_image_from_file import LoadImageFromFile
 from .mask_loader import MaskLoader
@@ -64,7 +65,7 @@ def _read(path: str, transforms: Compose) -> Tensor:
     try:
         return to_tensor(transforms(dict(img_path=path))['img'])
     except Exception as error:
-        raise RuntimeError(f"image '{path}': {error}") from error
+        raise RunError(f"image '{path}': {error}") from error
 
 
 class LazyLoader:

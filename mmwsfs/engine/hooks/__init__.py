@@ -1,12 +1,14 @@
+from .checkpoint_hook import CheckpointHook
 from .episode_report_hook import EpisodeReportHook
 from .feature_cache_hook import FeatureCacheHook
 from .few_shot_visualization_hook import FewShotVisualizationHook
 from .fitting_hook import FittingHook
+from .invalid_loss_hook import InvalidLossHook
 from .pseudo_label_enhancer_hook import PseudoLabelEnhancerHook
 from .pseudo_label_hook import PseudoLabelHook
 
 __all__ = [
-    'EpisodeReportHook', 'FeatureCacheHook',
-    'FewShotVisualizationHook', 'FittingHook', 'PseudoLabelEnhancerHook',
-    'PseudoLabelHook'
+    'CheckpointHook', 'EpisodeReportHook', 'FeatureCacheHook',
+    'FewShotVisualizationHook', 'FittingHook', 'InvalidLossHook',
+    'PseudoLabelEnhancerHook', 'PseudoLabelHook'
 ]

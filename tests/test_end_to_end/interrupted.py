@@ -1,0 +1,73 @@
+"""A small training that can be interrupted, and the same one left alone."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tool_runs import REPOSITORY
+
+from mmwsfs.datasets.demo_shapes import make_demo_shapes
+from mmwsfs.models.pseudo_labels import enhancer_training
+
+sys.path.append(str(REPOSITORY / 'tests/faults'))
+
+from run_records import tiny_config  # noqa: E402
+
+ITERS = 8
+
+
+@pytest.fixture(scope='session')
+def small_training(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Its config, and the root of its data."""
+    root = tmp_path_factory.mktemp('small_training')
+    make_demo_shapes(root / 'demo_shapes', train_images=10, val_images=20, size=96)
+    config = tiny_config(
+        root / 'small.py', REPOSITORY, iters=ITERS, interval=2, val_interval=3,
+        fitting=6)
+    return config, root
+
+
+@pytest.fixture
+def train(small_training: tuple[Path, Path], run_tool: Callable[..., None],
+          monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Trains in a work dir: ``train(work_dir, *arguments)``, with --resume."""
+    config, root = small_training
+    monkeypatch.setenv('MMWSFS_DATA_ROOT', str(root))
+    for name, value in dict(INTERVAL=2, BATCH_SIZE=4, PARTNERS=2).items():
+        monkeypatch.setattr(enhancer_training, name, value)
+    # Most of a tiny run's time would go into the layout of the config that is dumped.
+    monkeypatch.setattr(
+        'yapf.yapflib.yapf_api.FormatCode', lambda text, **kwargs: (text, True))
+
+    def call(work_dir: Path, *arguments) -> None:
+        run_tool('tools/train.py', config, '--work-dir', work_dir, '--resume',
+                 *arguments)
+
+    return call
+
+
+@pytest.fixture
+def whole(small_training: tuple[Path, Path], train: Callable[..., None]) -> Path:
+    """The work dir of a training that nobody interrupts."""
+    work_dir = small_training[1] / 'whole'
+    if not (work_dir / f'iter_{ITERS}.pth').exists():
+        train(work_dir)
+    return work_dir
+
+
+def nth_call(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, count: int,
+             action: Callable[[], None]) -> None:
+    """Do something after the ``count``-th call of a method."""
+    original, calls = getattr(owner, name), []
+
+    def method(*args, **kwargs):
+        result = original(*args, **kwargs)
+        calls.append(name)
+        if len(calls) == count:
+            action()
+        return result
+
+    monkeypatch.setattr(owner, name, method)
