@@ -82,6 +82,7 @@ class DrawnEpisodes:
                   rng: np.random.RandomState) -> Episode:
         """Draw classes and supports for a query entry."""
         query_class, class_ids = entry['class_id'], self.lists.class_ids
+        classes: tuple[int, ...]
         if present is not None:
             shown = self.lists.labels_of[entry['name']]
             absent = [number for number in class_ids if number not in shown]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.logging import print_log
 
@@ -67,7 +68,7 @@ class FewShotFolderDataset(FewShotDataset):
                  img_suffixes: Sequence[str] = (
                      '.jpg', '.jpeg', '.png', '.bmp', '.webp'),
                  mask_threshold: int | None = None,
-                 **kwargs) -> None:
+                 **kwargs: Any) -> None:
         if tags is not None and mask_threshold is not None:
             raise ValueError(
                 f'mask_threshold={mask_threshold} is of masks that show the class of '
@@ -105,7 +106,8 @@ class FewShotFolderDataset(FewShotDataset):
         """Image name -> its folder."""
         root, mend = self.data_prefix['img_path'], 'set data_root and data_prefix'
         masks = os.path.abspath(self.data_prefix['seg_map_path'])
-        classes_of, others = {}, 0
+        classes_of: dict[str, tuple[str, ...]] = {}
+        others = 0
         for name in sorted(folder_content(root, 'image', mend), key=normal_name):
             folder = os.path.join(root, name)
             if (not os.path.isdir(folder) or name.startswith('.')

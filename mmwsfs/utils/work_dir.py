@@ -23,10 +23,11 @@ def last_checkpoint(folder: Path) -> Path | None:
     # By its name alone: the folder may have been moved.
     last = folder.absolute() / Path(pointer.read_text().strip()).name
     if not zipfile.is_zipfile(last):
-        last = newest(folder.absolute(), 'iter_*.pth')
-        if last is None:
+        whole = newest(folder.absolute(), 'iter_*.pth')
+        if whole is None:
             pointer.unlink()
             return None
+        last = whole
     if pointer.read_text().strip() != str(last):
         write_whole(pointer, str(last))
     return last

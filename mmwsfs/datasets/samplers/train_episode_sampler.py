@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -30,14 +31,14 @@ class TrainEpisodeSampler(Sampler):
             False.
     """
 
-    def __init__(self, dataset: Sized, seed: int | None = None,
+    def __init__(self, dataset: Any, seed: int | None = None,
                  paired: bool = False) -> None:
         self.rank, self.world_size = get_dist_info()
         self.num_queries = len(dataset.data_list)
         self.seed = sync_random_seed() if seed is None else seed
         self.paired = paired
         self.start = 0
-        self._epoch = None
+        self._epoch: int | None = None
 
     def key(self, position: int) -> EpisodeKey:
         """The episode at a position of the stream."""
