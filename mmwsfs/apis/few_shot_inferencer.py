@@ -47,7 +47,7 @@ def _as_list(images: Any) -> list:
 
 @INFERENCERS.register_module()
 class FewShotInferencer:
-    """Finds new classes in images, given a few example images of each.
+    """Finds new classes in images, given a few example images of each::
 
         inferencer = FewShotInferencer('config.py', 'checkpoint.pth')
         inferencer.set_supports({'cat': ['a.jpg', 'b.jpg'], 'dog': ['c.jpg']})
@@ -69,7 +69,7 @@ class FewShotInferencer:
 
     Raises:
         FileNotFoundError, TypeError, ValueError: see :func:`init_model` and
-            :class:`ImagePipeline`.
+            :class:`.ImagePipeline`.
     """
 
     def __init__(self,
@@ -96,7 +96,7 @@ class FewShotInferencer:
         Args:
             supports: class name -> its K >= 1 images. The order of the classes is that
                 of the ways, 1..N; N is at most 254.
-            masks: class name -> K masks, see :class:`ImagePipeline`, or None in a
+            masks: class name -> K masks, see :class:`.ImagePipeline`, or None in a
                 mask's place. Images without one take the model's pseudo-mask, if it
                 was trained with those. Defaults to None.
 
@@ -191,7 +191,7 @@ class FewShotInferencer:
             queries: the images.
             batch_size: images that go through the backbone at once. Defaults to 1.
             out_dir: folder for pictures, label maps and ``predictions.json``, see
-                :class:`PredictionWriter`. Defaults to None.
+                :class:`.PredictionWriter`. Defaults to None.
             on_error: called with each query that cannot be read, and its error; the
                 query is left out. Defaults to None: the error is raised.
 

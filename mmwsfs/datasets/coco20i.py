@@ -34,7 +34,7 @@ class Coco20iDataset(FewShotDataset):
     Fold i holds out the classes i+1, i+5, ..., i+77. Lists and images are matched by
     the image id, the number that a file name ends with: ``.jpg`` files of the 2014 and
     of the 2017 release, in any sub-folders. Masks are drawn on demand from the
-    annotations (:class:`~mmwsfs.datasets.transforms.LoadCocoLabelMap`); without masks
+    annotations (:class:`~mmwsfs.datasets.LoadCocoLabelMap`); without masks
     no annotation file is read.
 
     Args:
@@ -44,7 +44,7 @@ class Coco20iDataset(FewShotDataset):
         ann_files (str | Sequence[str]): COCO JSON files, relative to ``data_root``;
             each image has to be in one of them. Read only with masks.
         data_prefix (dict): ``img_path``, the folder of the images under ``data_root``.
-        **kwargs: as for :class:`FewShotDataset`.
+        **kwargs: as for :class:`.FewShotDataset`.
 
     Raises:
         ValueError: unknown fold; a damaged list or annotation file.

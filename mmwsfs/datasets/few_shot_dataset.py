@@ -29,8 +29,8 @@ class FewShotDataset(BaseDataset):
 
     An item is an episode. Test episode j, item j, is drawn with ``RandomState(j)`` by
     the published rule (see :class:`~mmwsfs.datasets.episode_source.DrawnEpisodes`) or,
-    with ``episodes``, read from a file; an :class:`EpisodeKey`, as the training sampler
-    gives it, names query and seed.
+    with ``episodes``, read from a file; an :class:`.EpisodeKey`, as the training
+    sampler gives it, names query and seed.
 
     Args:
         split (str): 'trn', the base classes, or 'val', the novel ones.
@@ -191,7 +191,7 @@ class FewShotDataset(BaseDataset):
 
     @property
     def masked_images(self) -> list[str] | None:
-        """Sorted names of the images that carry masks. None: all do."""
+        """Sorted names of the images that carry masks, None where all do."""
         self.full_init()
         return None if self.masked.names is None else sorted(self.masked.names)
 

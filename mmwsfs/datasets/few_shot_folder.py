@@ -31,8 +31,8 @@ class FewShotFolderDataset(FewShotDataset):
 
     The mask of an image has the image's name with the suffix ``.png`` in the mask
     folder. In folders of a class it shows that class alone
-    (:class:`~mmwsfs.datasets.transforms.LoadObjectMask`), beside a tag file it is a
-    label map (:class:`~mmwsfs.datasets.transforms.LoadLabelMap`). Masks beside their
+    (:class:`~mmwsfs.datasets.LoadObjectMask`), beside a tag file it is a
+    label map (:class:`~mmwsfs.datasets.LoadLabelMap`). Masks beside their
     images, as in FSS-1000, are the same folder for both and ``img_suffixes`` without
     '.png'.
 
@@ -49,14 +49,14 @@ class FewShotFolderDataset(FewShotDataset):
             case. Defaults to .jpg, .jpeg, .png, .bmp and .webp.
         mask_threshold (int, optional): of masks of class folders, 1..255: brightness
             from which on pixels are the object. Defaults to None; see
-            :class:`~mmwsfs.datasets.transforms.LoadObjectMask`.
-        **kwargs: as for :class:`FewShotDataset`.
+            :class:`~mmwsfs.datasets.LoadObjectMask`.
+        **kwargs: as for :class:`.FewShotDataset`.
 
     Raises:
         ValueError: a class folder without images; a novel class that no image shows,
             none to test on or none left to train on; a class that ``metainfo`` does not
             name; two images of one mask file; a threshold for label maps; as
-            :func:`read_tags`.
+            :func:`.read_tags`.
         FileNotFoundError: a folder or file is missing.
     """
 

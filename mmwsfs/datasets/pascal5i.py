@@ -28,7 +28,7 @@ class Pascal5iDataset(FewShotDataset):
         data_prefix (dict): folders of images and masks under ``data_root``.
         img_suffix (str): Defaults to '.jpg'.
         seg_map_suffix (str): Defaults to '.png'.
-        **kwargs: as for :class:`FewShotDataset`.
+        **kwargs: as for :class:`.FewShotDataset`.
 
     Raises:
         ValueError: unknown fold; a malformed or empty list.

@@ -20,7 +20,7 @@ def results_table(name: str,
     Args:
         name: of the row, e.g. the config's.
         reports: (way, shot) -> fold -> what an
-            :class:`~mmwsfs.engine.hooks.EpisodeReportHook` wrote as ``results.json``.
+            :class:`~mmwsfs.engine.EpisodeReportHook` wrote as ``results.json``.
 
     Returns:
         dict: ready for JSON. ``columns`` maps '1w1s', ... to the ``mean`` over the

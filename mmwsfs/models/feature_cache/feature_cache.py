@@ -33,7 +33,7 @@ class FeatureCache:
         folder: of the disk tier. Defaults to '~/.cache/mmwsfs/features'.
         storage: 'float16', or 'int8', half the size. Defaults to 'float16'.
         warm_up: whether all features are computed before a run begins (see
-            :class:`~mmwsfs.engine.hooks.FeatureCacheHook`). Defaults to False.
+            :class:`~mmwsfs.engine.FeatureCacheHook`). Defaults to False.
 
     Raises:
         ValueError: unknown storage, or no tier.

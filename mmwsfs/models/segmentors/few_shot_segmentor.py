@@ -42,7 +42,7 @@ class FewShotSegmentor(BaseSegmentor):
     optional. Sizes follow from the backbone; a config need not repeat them.
 
     Args:
-        backbone (dict): gives :class:`ViTFeatures` by its ``extract``, and has
+        backbone (dict): gives :class:`.ViTFeatures` by its ``extract``, and has
             ``num_layers``, ``num_heads`` and ``embed_dims``.
         neck (dict): (query, support, support mask) -> two token maps.
         cls_head (dict): classification token map -> 2 logits.
