@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ class _Classes:
     pictures: list[list[np.ndarray]]
 
 
-def _as_list(images: Image | Sequence[Image]) -> list[Image]:
+def _as_list(images: Any) -> list:
     """A single file or image in memory is a list of one."""
     single = (*get_args(Image), bytes)  # which is refused as a whole
     return [images] if isinstance(images, single) else list(images)
@@ -47,7 +47,7 @@ def _as_list(images: Image | Sequence[Image]) -> list[Image]:
 
 @INFERENCERS.register_module()
 class FewShotInferencer:
-    """Finds new classes in images, given a few example images of each.
+    """Finds new classes in images, given a few example images of each::
 
         inferencer = FewShotInferencer('config.py', 'checkpoint.pth')
         inferencer.set_supports({'cat': ['a.jpg', 'b.jpg'], 'dog': ['c.jpg']})
@@ -69,7 +69,7 @@ class FewShotInferencer:
 
     Raises:
         FileNotFoundError, TypeError, ValueError: see :func:`init_model` and
-            :class:`ImagePipeline`.
+            :class:`.ImagePipeline`.
     """
 
     def __init__(self,
@@ -97,7 +97,7 @@ class FewShotInferencer:
         Args:
             supports: class name -> its K >= 1 images. The order of the classes is that
                 of the ways, 1..N; N is at most 254.
-            masks: class name -> K masks, see :class:`ImagePipeline`, or None in a
+            masks: class name -> K masks, see :class:`.ImagePipeline`, or None in a
                 mask's place. Images without one take the model's pseudo-mask, if it
                 was trained with those. Defaults to None.
 
@@ -109,7 +109,8 @@ class FewShotInferencer:
         listed = {name: _as_list(images) for name, images in supports.items()}
         listed_masks = self._check_supports(listed, {
             name: _as_list(values) for name, values in (masks or {}).items()})
-        features, used_masks, pictures = [], [], []
+        features, used_masks = [], []
+        pictures: list[list[np.ndarray]] = []
         for name, images in listed.items():
             pictures.append([])
             for image, mask in zip(images, listed_masks[name]):
@@ -119,10 +120,10 @@ class FewShotInferencer:
                 used_masks.append(self._support_mask(feature, prepared))
                 pictures[-1].append(thumbnail(prepared.original))
         with torch.no_grad():
-            supports = self.model.embed_supports(
+            embedded = self.model.embed_supports(
                 ViTFeatures.cat(features), torch.cat(used_masks))
         self._classes = _Classes(
-            list(listed), [len(images) for images in listed.values()], supports,
+            list(listed), [len(images) for images in listed.values()], embedded,
             pictures)
 
     def _check_supports(
@@ -168,7 +169,8 @@ class FewShotInferencer:
     def _support_mask(self, feature: ViTFeatures, image: PreparedImage) -> Tensor:
         """(1, h, w) bool, on the model's device."""
         if image.mask is None:
-            return self.model.support_masks(feature, tuple(image.pixels.shape[1:]))
+            _, height, width = image.pixels.shape
+            return self.model.support_masks(feature, (height, width))
         return image.mask[None].to(feature.tokens.device)
 
     def __call__(self,
@@ -190,7 +192,7 @@ class FewShotInferencer:
             queries: the images.
             batch_size: images that go through the backbone at once. Defaults to 1.
             out_dir: folder for pictures, label maps and ``predictions.json``, see
-                :class:`PredictionWriter`. Defaults to None.
+                :class:`.PredictionWriter`. Defaults to None.
             on_error: called with each query that cannot be read, and its error; the
                 query is left out. Defaults to None: the error is raised.
 

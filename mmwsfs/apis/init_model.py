@@ -32,7 +32,7 @@ def init_model(config: str | Path | Config,
         FileNotFoundError: the config or the checkpoint is missing.
         ValueError: the checkpoint is damaged, holds other objects than weights, or is
             of another model.
-        TypeError: the config's model is no :class:`FewShotSegmentor`.
+        TypeError: the config's model is no :class:`.FewShotSegmentor`.
     """
     cfg = config if isinstance(config, Config) else Config.fromfile(config)
     with DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmwsfs')):

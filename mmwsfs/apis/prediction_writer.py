@@ -53,7 +53,7 @@ class PredictionWriter:
 
         Args:
             image: (H, W, 3) uint8, BGR, the query.
-            result: as :class:`FewShotInferencer` gives it.
+            result: as :class:`.FewShotInferencer` gives it.
         """
         name = self._file_name(result['image'])
         label_map = Image.fromarray(result['label_map'])

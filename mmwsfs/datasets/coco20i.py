@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Coco20iDataset(FewShotDataset):
     Fold i holds out the classes i+1, i+5, ..., i+77. Lists and images are matched by
     the image id, the number that a file name ends with: ``.jpg`` files of the 2014 and
     of the 2017 release, in any sub-folders. Masks are drawn on demand from the
-    annotations (:class:`~mmwsfs.datasets.transforms.LoadCocoLabelMap`); without masks
+    annotations (:class:`~mmwsfs.datasets.LoadCocoLabelMap`); without masks
     no annotation file is read.
 
     Args:
@@ -43,7 +44,7 @@ class Coco20iDataset(FewShotDataset):
         ann_files (str | Sequence[str]): COCO JSON files, relative to ``data_root``;
             each image has to be in one of them. Read only with masks.
         data_prefix (dict): ``img_path``, the folder of the images under ``data_root``.
-        **kwargs: as for :class:`FewShotDataset`.
+        **kwargs: as for :class:`.FewShotDataset`.
 
     Raises:
         ValueError: unknown fold; a damaged list or annotation file.
@@ -59,8 +60,8 @@ class Coco20iDataset(FewShotDataset):
                  lists: str,
                  ann_files: str | Sequence[str] = (),
                  data_prefix: dict = dict(img_path='coco'),
-                 **kwargs) -> None:
-        self.fold = fold
+                 **kwargs: Any) -> None:
+        self.fold: int = fold
         self.lists = lists
         self.ann_files = [ann_files] if isinstance(ann_files, str) else ann_files
         self._paths: dict[str, str] | None = None
@@ -134,7 +135,9 @@ class Coco20iDataset(FewShotDataset):
 
     def image_info(self, name: str) -> dict:
         """Path of the image and the annotations of the mask that it carries."""
-        info = dict(img_path=self._paths[name])
+        assert self._paths is not None  # missing_files came first
+        info: dict = dict(img_path=self._paths[name])
         if self.has_mask(name):
+            assert self._annotations is not None
             info['coco'] = self._annotations[int(name)]
         return info

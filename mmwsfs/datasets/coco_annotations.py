@@ -8,6 +8,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.logging import print_log
 from pycocotools import mask as coco_mask
@@ -80,7 +81,7 @@ def object_area(coco: COCO, annotation: dict) -> float:
     Raises:
         ValueError: there is no area, and the segmentation is malformed.
     """
-    area = annotation.get('area')
+    area: Any = annotation.get('area')
     if type(area) in (int, float) and math.isfinite(area):
         return area
     segmentation = annotation.get('segmentation')

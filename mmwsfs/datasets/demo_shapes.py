@@ -396,7 +396,7 @@ def _draw_image(rng: Generator, main: int, size: int) -> tuple[np.ndarray, np.nd
         shadow = cv2.GaussianBlur(cv2.warpAffine(shadow, shift, (size, size)), (0, 0),
                                   scale * rng.uniform(0.04, 0.09))
         image *= 1 - rng.uniform(0.45, 0.7) * shadow
-        view = image[(slice(None), *window)]
+        view = image[:, window[0], window[1]]
         view[:] = _mix(alpha, toy, view)
         mask[window][alpha >= 0.5] = number
 

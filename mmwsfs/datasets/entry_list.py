@@ -26,7 +26,8 @@ class EntryList:
 
     def __init__(self, entries: Sequence[tuple[str, int]], class_ids: list[int],
                  class_names: Sequence[str], split: str, source: str) -> None:
-        self.entries = [dict(name=name, class_id=number) for name, number in entries]
+        self.entries: list[dict] = [
+            dict(name=name, class_id=number) for name, number in entries]
         self.class_ids = class_ids
         self.class_names = class_names
         self.split = split

@@ -24,13 +24,14 @@ def write_episodes(path: Path, head: dict, episodes: Sequence[Episode]) -> None:
         head: what the episodes belong to; see :func:`read_episodes`.
         episodes: in their order.
     """
-    head = json.dumps(dict(format=FORMAT, version=VERSION, **head), indent=2)
+    opening = json.dumps(
+        dict(format=FORMAT, version=VERSION, **head), indent=2).removesuffix('\n}')
     lines = [
         json.dumps(dict(query=e.query, classes=e.classes, supports=e.supports))
         for e in episodes]
     write_whole(
         path,
-        head[:-2] + ',\n  "episodes": [\n    ' + ',\n    '.join(lines) + '\n  ]\n}\n')
+        opening + ',\n  "episodes": [\n    ' + ',\n    '.join(lines) + '\n  ]\n}\n')
 
 
 def read_episodes(path: Path, expected: dict,
@@ -110,7 +111,7 @@ def _parse(item: object, where: str, expected: dict,
         raise ValueError(
             f'{where} has classes {unknown}, which this split does not hold: it has '
             f"{expected['classes']}")
-    classes = tuple(numbers.get(c, c) for c in named)
+    classes = tuple(numbers[c] if isinstance(c, str) else c for c in named)
     shots = [len(names) for names in item['supports']]
     if len(classes) != expected['way'] or shots != [expected['shot']] * len(classes):
         raise ValueError(

@@ -33,7 +33,7 @@ class DrawnEpisodes:
 
     Raises:
         ValueError: ``num_episodes`` is less than 1, or the lists hold too little; see
-            :meth:`EntryList.check_counts` and :meth:`EntryList.check_contrast`.
+            :meth:`.EntryList.check_counts` and :meth:`.EntryList.check_contrast`.
     """
 
     def __init__(self, lists: EntryList, way: int, shot: int, protocol: str,
@@ -70,7 +70,7 @@ class DrawnEpisodes:
         """Episode j, or the one that a key names.
 
         A key that asks for an absent class gets the query's own where the query shows
-        every class of the split (:meth:`EntryList.check_contrast` warns of these).
+        every class of the split (:meth:`.EntryList.check_contrast` warns of these).
         """
         if isinstance(key, EpisodeKey):
             rng = np.random.RandomState(key.seed)
@@ -82,6 +82,7 @@ class DrawnEpisodes:
                   rng: np.random.RandomState) -> Episode:
         """Draw classes and supports for a query entry."""
         query_class, class_ids = entry['class_id'], self.lists.class_ids
+        classes: tuple[int, ...]
         if present is not None:
             shown = self.lists.labels_of[entry['name']]
             absent = [number for number in class_ids if number not in shown]

@@ -4,6 +4,7 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.dataset import BaseDataset
@@ -28,8 +29,8 @@ class FewShotDataset(BaseDataset):
 
     An item is an episode. Test episode j, item j, is drawn with ``RandomState(j)`` by
     the published rule (see :class:`~mmwsfs.datasets.episode_source.DrawnEpisodes`) or,
-    with ``episodes``, read from a file; an :class:`EpisodeKey`, as the training sampler
-    gives it, names query and seed.
+    with ``episodes``, read from a file; an :class:`.EpisodeKey`, as the training
+    sampler gives it, names query and seed.
 
     Args:
         split (str): 'trn', the base classes, or 'val', the novel ones.
@@ -88,7 +89,7 @@ class FewShotDataset(BaseDataset):
                  img_size: int | None = None,
                  pipeline: Sequence[dict | Callable] | None = None,
                  restrict_to_existing: bool = False,
-                 **kwargs) -> None:
+                 **kwargs: Any) -> None:
         refuse_old_arguments(kwargs)
         if split not in ('trn', 'val'):
             raise ValueError(f"unknown split {split!r}: choose 'trn' or 'val'")
@@ -190,7 +191,7 @@ class FewShotDataset(BaseDataset):
 
     @property
     def masked_images(self) -> list[str] | None:
-        """Sorted names of the images that carry masks. None: all do."""
+        """Sorted names of the images that carry masks, None where all do."""
         self.full_init()
         return None if self.masked.names is None else sorted(self.masked.names)
 
@@ -265,9 +266,13 @@ class FewShotDataset(BaseDataset):
         return transform is not None
 
     def lazy_images(self) -> list[LazyImage]:
-        """The images of all episodes (in training: of all entries), each once."""
+        """The images of all episodes (in training: of all entries), each once.
+
+        Raises:
+            ValueError: the transforms augment images.
+        """
         self.full_init()
-        return self._lazy_transform().lazy_images([
+        return self._reader().lazy_images([
             self.image_info(name)['img_path'] for name in self.episode_source.users()])
 
     def read_image(self, name: str) -> dict:
@@ -280,14 +285,17 @@ class FewShotDataset(BaseDataset):
         Raises:
             ValueError: the transforms augment images.
         """
+        return self._reader().lazy_support(
+            dict(self._image(name), classes=self.metainfo['classes']))
+
+    def _reader(self) -> EpisodeTransform:
         transform = self._lazy_transform()
         if transform is None:
             raise ValueError(
                 'images are read one by one only through an EpisodeTransform that '
                 'loads them and resizes them to one size (keep_ratio=False), and '
                 'augments nothing: change the pipeline')
-        return transform.lazy_support(
-            dict(self._image(name), classes=self.metainfo['classes']))
+        return transform
 
     def _lazy_transform(self) -> EpisodeTransform | None:
         """The pipeline's, if an image has the same pixels every time."""

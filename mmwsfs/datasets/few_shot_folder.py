@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.logging import print_log
 
@@ -30,8 +31,8 @@ class FewShotFolderDataset(FewShotDataset):
 
     The mask of an image has the image's name with the suffix ``.png`` in the mask
     folder. In folders of a class it shows that class alone
-    (:class:`~mmwsfs.datasets.transforms.LoadObjectMask`), beside a tag file it is a
-    label map (:class:`~mmwsfs.datasets.transforms.LoadLabelMap`). Masks beside their
+    (:class:`~mmwsfs.datasets.LoadObjectMask`), beside a tag file it is a
+    label map (:class:`~mmwsfs.datasets.LoadLabelMap`). Masks beside their
     images, as in FSS-1000, are the same folder for both and ``img_suffixes`` without
     '.png'.
 
@@ -48,14 +49,14 @@ class FewShotFolderDataset(FewShotDataset):
             case. Defaults to .jpg, .jpeg, .png, .bmp and .webp.
         mask_threshold (int, optional): of masks of class folders, 1..255: brightness
             from which on pixels are the object. Defaults to None; see
-            :class:`~mmwsfs.datasets.transforms.LoadObjectMask`.
-        **kwargs: as for :class:`FewShotDataset`.
+            :class:`~mmwsfs.datasets.LoadObjectMask`.
+        **kwargs: as for :class:`.FewShotDataset`.
 
     Raises:
         ValueError: a class folder without images; a novel class that no image shows,
             none to test on or none left to train on; a class that ``metainfo`` does not
             name; two images of one mask file; a threshold for label maps; as
-            :func:`read_tags`.
+            :func:`.read_tags`.
         FileNotFoundError: a folder or file is missing.
     """
 
@@ -67,7 +68,7 @@ class FewShotFolderDataset(FewShotDataset):
                  img_suffixes: Sequence[str] = (
                      '.jpg', '.jpeg', '.png', '.bmp', '.webp'),
                  mask_threshold: int | None = None,
-                 **kwargs) -> None:
+                 **kwargs: Any) -> None:
         if tags is not None and mask_threshold is not None:
             raise ValueError(
                 f'mask_threshold={mask_threshold} is of masks that show the class of '
@@ -105,7 +106,8 @@ class FewShotFolderDataset(FewShotDataset):
         """Image name -> its folder."""
         root, mend = self.data_prefix['img_path'], 'set data_root and data_prefix'
         masks = os.path.abspath(self.data_prefix['seg_map_path'])
-        classes_of, others = {}, 0
+        classes_of: dict[str, tuple[str, ...]] = {}
+        others = 0
         for name in sorted(folder_content(root, 'image', mend), key=normal_name):
             folder = os.path.join(root, name)
             if (not os.path.isdir(folder) or name.startswith('.')

@@ -124,9 +124,13 @@ class MaskChoice:
     """
 
     def __init__(self, masks: str | float, seed: int) -> None:
-        is_number = isinstance(masks, (int, float)) and not isinstance(masks, bool)
-        if not (0 < masks <= 1 if is_number else isinstance(masks, str) and (
-                masks in ('all', 'none') or masks.endswith('.txt'))):
+        self.share: float | None = None
+        if isinstance(masks, (int, float)) and not isinstance(masks, bool):
+            self.share, known = masks, 0 < masks <= 1
+        else:
+            known = isinstance(masks, str) and (
+                masks in ('all', 'none') or masks.endswith('.txt'))
+        if not known:
             raise ValueError(
                 f"masks={masks!r} must be 'all', 'none', the share of the images that "
                 'carry masks, above 0 and up to 1 (0.1 is a tenth), or a list of their '
@@ -135,7 +139,6 @@ class MaskChoice:
             raise ValueError(f'mask_seed={seed!r} is not in 0..2^32 - 1')
         self.masks = masks
         self.seed = seed
-        self.share = masks if is_number else None
         self.names: set[str] | None = None if masks == 'all' else set()
 
     @property
@@ -165,12 +168,12 @@ class MaskChoice:
         """
         if self.partial:
             self.names = set() if self.share is not None else read_masked(
-                root / self.masks, lists.labels_of, image_name)
+                root / str(self.masks), lists.labels_of, image_name)
 
     def settle(self, lists: EntryList) -> None:
         """Choose the share among the images that are there, of a list keep those that
         are there; log how many."""
-        if not self.partial:
+        if not self.partial or self.names is None:
             return
         if self.share is not None:
             self.names = set(choose_masked(lists.images_of, self.share, self.seed))

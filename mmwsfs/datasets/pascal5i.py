@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 from mmseg.utils import get_classes, get_palette
 
@@ -27,7 +28,7 @@ class Pascal5iDataset(FewShotDataset):
         data_prefix (dict): folders of images and masks under ``data_root``.
         img_suffix (str): Defaults to '.jpg'.
         seg_map_suffix (str): Defaults to '.png'.
-        **kwargs: as for :class:`FewShotDataset`.
+        **kwargs: as for :class:`.FewShotDataset`.
 
     Raises:
         ValueError: unknown fold; a malformed or empty list.
@@ -46,8 +47,8 @@ class Pascal5iDataset(FewShotDataset):
                      seg_map_path='VOCdevkit/VOC2012/SegmentationClassAug'),
                  img_suffix: str = '.jpg',
                  seg_map_suffix: str = '.png',
-                 **kwargs) -> None:
-        self.fold = fold
+                 **kwargs: Any) -> None:
+        self.fold: int = fold
         self.lists = lists
         self.img_suffix = img_suffix
         self.seg_map_suffix = seg_map_suffix

@@ -20,7 +20,7 @@ def results_table(name: str,
     Args:
         name: of the row, e.g. the config's.
         reports: (way, shot) -> fold -> what an
-            :class:`~mmwsfs.engine.hooks.EpisodeReportHook` wrote as ``results.json``.
+            :class:`~mmwsfs.engine.EpisodeReportHook` wrote as ``results.json``.
 
     Returns:
         dict: ready for JSON. ``columns`` maps '1w1s', ... to the ``mean`` over the
@@ -32,7 +32,7 @@ def results_table(name: str,
             dataset or folds, so that they make no common row.
     """
     flat = [report for folds in reports.values() for report in folds.values()]
-    row = dict(name=name)
+    row: dict = dict(name=name)
     for key in ('protocol', 'void', 'supervision', 'dataset'):
         values = {
             report['dataset']['type'] if key == 'dataset' else report[key]
@@ -60,7 +60,7 @@ def results_table(name: str,
         for (way, shot), folds in reports.items()}
     row['published'] = []
     if (row['protocol'], row['void']) == (PROTOCOL, VOID):
-        benchmark = BENCHMARKS.get(row['dataset'])
+        benchmark = BENCHMARKS.get(row['dataset'], '')
         for paper in PUBLISHED:
             columns = {
                 column(way, shot): dict(zip(MEANS, paper.scores[benchmark, way, shot]))

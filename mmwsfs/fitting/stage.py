@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.dist import broadcast, is_main_process
@@ -18,7 +19,7 @@ from mmwsfs.utils.module_digest import digest_module
 from .training_images import LabelledImages
 
 
-def fittable_parts(model: nn.Module) -> dict[str, nn.Module]:
+def fittable_parts(model: nn.Module) -> dict[str, Any]:
     """The parts of a model that learn before training, in their order.
 
     Those that have a method ``fit_to``, which takes a

@@ -27,8 +27,8 @@ class LabelledImages:
     Args:
         dataset: the training images.
         extract: features of a lazy image.
-        label: (features, size, class) -> pseudo-mask, (1, *size) bool; None where all
-            images carry masks.
+        label: (features, size, class) -> pseudo-mask, ``(1, *size)`` bool; None where
+            all images carry masks.
         cached: ``extract`` keeps features itself.
     """
 

@@ -2,8 +2,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-
-from torch import nn
+from typing import Any
 
 from mmwsfs.registry import MODELS
 
@@ -21,7 +20,7 @@ def _with_sizes(config: Mapping, sizes: Mapping[str, int]) -> dict:
     return {**{key: size for key, size in sizes.items() if key in asked}, **parts}
 
 
-def build_part(config: dict | None, **sizes: int) -> nn.Module | None:
+def build_part(config: dict | None, **sizes: int) -> Any:
     """Build a part of a model, its sizes following from the other parts.
 
     A part, or a part of it, takes a size by an argument of that name. What its config
@@ -32,6 +31,7 @@ def build_part(config: dict | None, **sizes: int) -> nn.Module | None:
         sizes: such as ``num_layers``, ``num_heads`` and ``embed_dims`` of the backbone.
 
     Returns:
-        nn.Module, optional: None for None.
+        nn.Module, optional: None for None. Its type is open: a part is known by what
+        it can do (docs/architecture.md).
     """
     return MODELS.build(_with_sizes(config, sizes)) if config else None

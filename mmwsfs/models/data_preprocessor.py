@@ -33,19 +33,19 @@ class FewShotDataPreProcessor(ImgDataPreprocessor):
         Raises:
             ValueError: the shapes differ.
         """
-        images = self.cast_data(list(images))
-        shapes = {tuple(image.shape) for image in images}
+        cast = self.cast_data(list(images))
+        shapes = {tuple(image.shape) for image in cast}
         if len(shapes) != 1:
             raise ValueError(
                 f'images of one batch differ in shape, {sorted(shapes)}: resize them '
                 'to one size (keep_ratio=False) and use one way and shot')
-        stacked = torch.stack(images)
+        stacked = torch.stack(cast)
         if self._channel_conversion:
             stacked = stacked.flip(-3)
         return (stacked.float() - self.mean) / self.std
 
     def _stack_lazy(self, images: Sequence[LazyImage | np.ndarray]) -> LazyImages:
-        shapes = {np.shape(image) for image in images}
+        shapes = {np.asarray(image, dtype=object).shape for image in images}
         if len(shapes) != 1:
             raise ValueError(
                 f'episodes of one batch differ in (way, shot), {sorted(shapes)}: use '

@@ -23,11 +23,10 @@ class PatchSums:
     """
 
     def __init__(self, shape: tuple[int, ...], num_classes: int) -> None:
-        double = dict(dtype=torch.double)
-        self.gram = torch.zeros(*shape, shape[-1], **double)
-        self.cross = torch.zeros(*shape, num_classes, **double)
-        self.patches = torch.zeros(shape, **double)
-        self.shares = torch.zeros(num_classes, **double)
+        self.gram = torch.zeros(*shape, shape[-1], dtype=torch.double)
+        self.cross = torch.zeros(*shape, num_classes, dtype=torch.double)
+        self.patches = torch.zeros(shape, dtype=torch.double)
+        self.shares = torch.zeros(num_classes, dtype=torch.double)
         self.weight = 0.
 
     def add(self, patches: Tensor, shares: Tensor, weights: Tensor) -> None:

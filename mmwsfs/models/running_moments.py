@@ -16,6 +16,10 @@ class RunningMoments(nn.Module):
         num_channels: C.
     """
 
+    num_pairs: Tensor
+    mean: Tensor
+    var: Tensor
+
     def __init__(self, num_channels: int) -> None:
         super().__init__()
         self.register_buffer('num_pairs', torch.zeros((), dtype=torch.long))

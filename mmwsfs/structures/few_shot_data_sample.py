@@ -13,7 +13,7 @@ class FewShotDataSample(SegDataSample):
     (N x K nested lists of str), ``class_ids`` (N absolute class numbers, from 1),
     ``ori_shape`` and ``img_shape`` of the query, (height, width) in pixels.
 
-    Beside the fields of :class:`SegDataSample`, of which ``gt_sem_seg`` and
+    Beside the fields of mmseg's ``SegDataSample``, of which ``gt_sem_seg`` and
     ``pred_sem_seg`` are label maps of the query, (1, H, W) with 0 = background,
     1..N = way and 255 = void, it holds the tensors below. A label that a kind of
     supervision does not have is absent.
@@ -21,7 +21,7 @@ class FewShotDataSample(SegDataSample):
 
     @property
     def gt_presence(self) -> Tensor:
-        """(N,) bool: the way's class occurs in the query."""
+        """Whether the way's class occurs in the query, (N,) bool."""
         return self._gt_presence
 
     @gt_presence.setter
@@ -34,7 +34,7 @@ class FewShotDataSample(SegDataSample):
 
     @property
     def support_masks(self) -> Tensor:
-        """(N, K, H, W) uint8: 1 where the support image shows the way's class."""
+        """1 where a support image shows the way's class, (N, K, H, W) uint8."""
         return self._support_masks
 
     @support_masks.setter
@@ -47,7 +47,7 @@ class FewShotDataSample(SegDataSample):
 
     @property
     def presence_scores(self) -> Tensor:
-        """(N,) float in 0..1: predicted probability of presence."""
+        """Predicted probability of presence, (N,) float in 0..1."""
         return self._presence_scores
 
     @presence_scores.setter

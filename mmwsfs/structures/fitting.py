@@ -34,19 +34,23 @@ class TrainingImage:
 
 
 class TrainingImages(Protocol):
-    """The training images by name.
+    """The training images by name."""
 
-    Attributes:
-        classes: name -> class numbers by the lists, each once.
-        images_of: class number -> names of its images, each once, in the lists' order.
-        num_classes: of the data set, whose classes have the numbers 1..num_classes.
-        masked: sorted names of the images that carry masks.
-    """
+    @property
+    def classes(self) -> Mapping[str, Sequence[int]]:
+        """Name -> class numbers by the lists, each once."""
 
-    classes: Mapping[str, Sequence[int]]
-    images_of: Mapping[int, Sequence[str]]
-    num_classes: int
-    masked: Sequence[str]
+    @property
+    def images_of(self) -> Mapping[int, Sequence[str]]:
+        """Class number -> names of its images, each once, in the lists' order."""
+
+    @property
+    def num_classes(self) -> int:
+        """Of the data set, whose classes have the numbers 1..num_classes."""
+
+    @property
+    def masked(self) -> Sequence[str]:
+        """Sorted names of the images that carry masks."""
 
     def features(self, name: str) -> ViTFeatures:
         """Of one image, a batch of one."""

@@ -49,7 +49,8 @@ class LazyImages:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index) -> LazyImages:
+    def __getitem__(
+            self, index: int | slice | Sequence[int] | np.ndarray) -> LazyImages:
         return LazyImages(self.images[index], self.prepare)
 
     def flatten(self) -> LazyImages:
@@ -81,8 +82,9 @@ def distinct_images(images: Tensor | LazyImages) -> tuple[list[int], list[int]]:
         tuple: the positions of the first ones, and for every image the number, in that
         list, of the one it equals.
     """
+    same: list[str | int]
     if isinstance(images, LazyImages):
-        same = images.keys()
+        same = [*images.keys()]
     else:
         sums = images.flatten(1).double().sum(dim=1).tolist()
         same = []

@@ -15,7 +15,8 @@ def confusion_matrix(prediction: Tensor, truth: Tensor, num_labels: int,
     """Number of pixels of each true and each predicted label.
 
     Args:
-        prediction: labels in 0..``num_labels`` - 1, integers or booleans of any shape.
+        prediction: labels from 0 to ``num_labels`` - 1, integers or booleans of any
+            shape.
         truth: the same, or ``VOID`` (255); of the prediction's shape.
         num_labels: L, the background (0) included.
         void: what void pixels of ``truth`` count as: 'background', or nothing,

@@ -20,10 +20,10 @@ from .files import file_sha256, write_whole_bytes
 class Inert:
     """Stands for an object that is not to be made; forgets what it is made with."""
 
-    def __new__(cls, *args) -> Inert:
+    def __new__(cls, *args: object) -> Inert:
         return super().__new__(cls)
 
-    def __init__(self, *args) -> None:
+    def __init__(self, *args: object) -> None:
         pass
 
     def __setstate__(self, state: object) -> None:

@@ -43,7 +43,7 @@ def read_state_dict(path: str | Path,
     Args:
         path: the file; '~' is the home folder.
         inert: packages whose objects may stand beside the weights, see
-            :func:`read_checkpoint`. Defaults to what MMEngine writes.
+            :func:`.read_checkpoint`. Defaults to what MMEngine writes.
 
     Returns:
         dict: name -> tensor, see :func:`find_state_dict`.

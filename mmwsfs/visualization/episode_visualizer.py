@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import mmcv
@@ -49,18 +50,18 @@ def overlay(image: np.ndarray, label_map: np.ndarray | None) -> np.ndarray:
     """
     if label_map is None:
         return image
-    label_map = cv2.resize(
+    labels = np.asarray(cv2.resize(
         label_map.astype(np.uint8), image.shape[1::-1],
-        interpolation=cv2.INTER_NEAREST)
+        interpolation=cv2.INTER_NEAREST))
     painted = np.ascontiguousarray(0.35 * image, dtype=np.uint8)
-    for label in np.unique(label_map[label_map > 0]):
+    for label in np.unique(labels[labels > 0]):
         colour = np.array([128] * 3) if label == VOID else WAY_COLOURS[
             (label - 1) % len(WAY_COLOURS)]
-        region = label_map == label
+        region = labels == label
         painted[region] = (0.8 * image[region] + 0.2 * colour).astype(np.uint8)
         contours, _ = cv2.findContours(
             region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        painted = cv2.drawContours(painted, contours, -1, colour.tolist(), 2)
+        cv2.drawContours(painted, contours, -1, colour.tolist(), 2)
     return painted
 
 
@@ -95,7 +96,7 @@ class EpisodeVisualizer(Visualizer):
                      query: np.ndarray,
                      supports: Sequence[Sequence[np.ndarray]],
                      class_names: Sequence[str],
-                     support_masks: Sequence[Sequence[np.ndarray]] | None = None,
+                     support_masks: Sequence[Any] | np.ndarray | None = None,
                      truth: np.ndarray | None = None,
                      prediction: np.ndarray | None = None,
                      scores: Sequence[float] | None = None) -> np.ndarray:

@@ -286,3 +286,14 @@ def test_class_names_match_however_they_are_composed(
     path.write_text(json.dumps(content))
     _, numbers = read_coco(path, (*CLASSES[:-1], 'Kühe'))
     assert numbers[number] == 8
+
+
+def test_a_malformed_polygon_is_told_when_it_is_painted(
+        content: dict, tmp_path: Path) -> None:
+    """Reading, which only looks whether polygons reach over the border, passes on."""
+    content['annotations'][0].update(area=9., segmentation=[['x', 'y']])
+    path = tmp_path / 'changed.json'
+    path.write_text(json.dumps(content))
+    image = content['annotations'][0]['image_id']
+    objects = CocoAnnotations([path], CLASSES, {image})[image]['objects']
+    assert [['x', 'y']] in [item['segmentation'] for item in objects]

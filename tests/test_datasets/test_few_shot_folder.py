@@ -447,3 +447,15 @@ def test_unread_until_asked_for(
     path.write_bytes(b'no image')
     with pytest.raises(RuntimeError, match=re.escape(f"episode 0, image '{path}'")):
         lazy[0]
+
+
+# ------------------------------------------------------------- episode files
+def test_episodes_of_a_file(root: Path, build: Build) -> None:
+    """Photographs are named by their path below the image folder."""
+    (root / 'episodes.json').write_text(json.dumps(dict(episodes=[dict(
+        query='zebra//0.jpg', classes=['bee'], supports=[['bee/2.webp']])])))
+    dataset = build(novel=['bee', 'zebra'], episodes='episodes.json')
+    assert len(dataset) == 1
+    episode = dataset.episode_source.draw(0)
+    assert (episode.query, episode.supports, episode.classes) == (
+        'zebra/0.jpg', (('bee/2.webp', ), ), (2, ))

@@ -217,3 +217,14 @@ def test_workers_read_lazily(tiny_dataset, make_pipeline):
     assert [image.size for image in images] == [(32, 32)] * 8
     assert all(torch.equal(image.read(), pixels)
                for image, pixels in zip(images, expected * 2))
+
+
+def test_images_that_differ_each_time_are_not_read_by_themselves(
+        tiny_dataset, make_pipeline):
+    """One error that says what to change, for an image and for all."""
+    pipeline = make_pipeline()
+    pipeline[0]['query'] += [dict(type='RandomFlip', prob=0.5)]
+    dataset = tiny_dataset(pipeline=pipeline)
+    for read in (dataset.lazy_images, lambda: dataset.read_image('val_01_0')):
+        with pytest.raises(ValueError, match='augments nothing: change the pipeline'):
+            read()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmwsfs.models import FewShotDataPreProcessor
-from mmwsfs.structures import FewShotDataSample
+from mmwsfs.structures import FewShotDataSample, LazyImage
 
 MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 
@@ -64,3 +64,11 @@ def test_images_of_one_batch_are_of_one_shape(second):
     with pytest.raises(ValueError, match='differ in shape.*keep_ratio=False'):
         FewShotDataPreProcessor(MEAN, STD)(dict(inputs={
             key: [first[key], second[key]] for key in first}))
+
+
+def test_lazy_episodes_of_one_batch_are_of_one_shape():
+    """Lazy supports of another shot cannot be stacked either."""
+    image = LazyImage('key', (4, 6), lambda: random_image(size=(4, 6)))
+    supports = [np.full((1, shot), image, dtype=object) for shot in (1, 2)]
+    with pytest.raises(ValueError, match=r'differ in \(way, shot\), .*\(1, 2\)'):
+        FewShotDataPreProcessor(MEAN, STD)(dict(inputs=dict(support=supports)))

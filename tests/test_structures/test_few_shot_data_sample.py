@@ -13,7 +13,7 @@ FIELDS = dict(
 
 @pytest.mark.parametrize('name', list(FIELDS))
 def test_field(name):
-    """Absent until set, seen by 'in', to_dict(), to() and clone()."""
+    """Absent until set, seen by 'in', to_dict(), to() and clone(), gone with del."""
     sample = FewShotDataSample(metainfo=dict(episode=3))
     assert name not in sample
     setattr(sample, name, FIELDS[name])
@@ -23,6 +23,8 @@ def test_field(name):
     assert sample.to_dict()['episode'] == 3
     assert getattr(sample.to('meta'), name).is_meta
     assert torch.equal(getattr(sample.clone(), name), FIELDS[name])
+    delattr(sample, name)
+    assert name not in sample
 
 
 @pytest.mark.parametrize('name', list(FIELDS))

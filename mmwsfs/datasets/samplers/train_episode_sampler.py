@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -41,7 +42,7 @@ class TrainEpisodeSampler(Sampler):
             False.
     """
 
-    def __init__(self, dataset: Sized, seed: int | None = None,
+    def __init__(self, dataset: Any, seed: int | None = None,
                  paired: bool = False) -> None:
         self.rank, self.world_size = get_dist_info()
         self.num_queries = len(dataset.data_list)

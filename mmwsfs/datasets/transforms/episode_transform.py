@@ -36,7 +36,7 @@ class EpisodeTransform(BaseTransform):
 
     @property
     def can_be_lazy(self) -> bool:
-        """Whether an image has the same pixels every time: nothing augments."""
+        """Whether nothing augments, so that an image has the same pixels every time."""
         return self.lazy_query.supported and self.lazy_support.supported
 
     def lazy_images(self, paths: Sequence[str]) -> list[LazyImage]:

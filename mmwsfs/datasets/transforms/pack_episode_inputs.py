@@ -20,7 +20,7 @@ def class_pixels(image: dict, number: int) -> np.ndarray:
 
 @TRANSFORMS.register_module()
 class PackEpisodeInputs(BaseTransform):
-    """Pack an episode into model inputs and a :class:`FewShotDataSample`.
+    """Pack an episode into model inputs and a :class:`.FewShotDataSample`.
 
     Gives ``inputs``, a dict of uint8 tensors ``query``, (3, H, W), and ``support``,
     (N, K, 3, H, W), and ``data_samples``; of lazy images a

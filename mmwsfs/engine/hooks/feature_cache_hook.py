@@ -4,15 +4,17 @@ import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from typing import Any
 
 import torch
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner, autocast
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mmwsfs.models import FewShotSegmentor
 from mmwsfs.registry import HOOKS
 from mmwsfs.structures import LazyImage
 from mmwsfs.utils.long_wait import wait_for_all_ranks
@@ -98,12 +100,14 @@ class FeatureCacheHook(Hook):
             with wait_for_all_ranks(), precision, torch.no_grad():
                 self._warm_up(runner, model, loader)
 
-    def _warm_up(self, runner: Runner, model: nn.Module,
+    def _warm_up(self, runner: Runner, model: FewShotSegmentor,
                  loader: DataLoader) -> None:
         """Compute the features that are missing; the first one gives the estimate."""
-        cache, device = model.cache, next(model.parameters()).device
+        cache: Any = model.cache
+        device = next(model.parameters()).device
         rank, world_size = get_dist_info()
-        images = loader.dataset.lazy_images()
+        dataset: Any = loader.dataset
+        images = dataset.lazy_images()
         # Without a disk tier each process has to fill a memory of its own.
         share = images if cache.disk is None else images[rank::world_size]
         missing = cache.missing(share, device)

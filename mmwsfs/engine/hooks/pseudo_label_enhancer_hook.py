@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, master_only
@@ -53,7 +54,7 @@ class PseudoLabelEnhancerHook(PseudoLabelHook):
             Path(runner.work_dir) / 'masked_images.txt')
 
     def after_train_iter(self, runner: Runner, batch_idx: int,
-                         data_batch: dict | None = None,
+                         data_batch: Any = None,
                          outputs: dict | None = None) -> None:
         """Log what :class:`PseudoLabelHook` does, and the labels' IoU."""
         super().after_train_iter(runner, batch_idx, data_batch, outputs)

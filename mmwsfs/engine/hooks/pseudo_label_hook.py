@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,7 +58,7 @@ class PseudoLabelHook(Hook):
             lambda module, args, masks: self._masks.append(masks))
 
     def after_train_iter(self, runner: Runner, batch_idx: int,
-                         data_batch: dict | None = None,
+                         data_batch: Any = None,
                          outputs: dict | None = None) -> None:
         """Log the coverage, and save pictures while there are some to save."""
         self._handle.remove()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmengine.device import get_device
@@ -23,7 +24,7 @@ class CPUAmpOptimWrapper(OptimWrapper):
 
 
 @OPTIM_WRAPPERS.register_module(name='AmpOptimWrapper')
-def build_amp_optim_wrapper(**kwargs) -> OptimWrapper:
+def build_amp_optim_wrapper(**kwargs: Any) -> OptimWrapper:
     """MMEngine's ``AmpOptimWrapper``, or its like for a machine without accelerator.
 
     MMEngine's own refuses to work on a CPU; with this one ``--amp`` works anywhere,

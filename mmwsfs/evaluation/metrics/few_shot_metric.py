@@ -179,7 +179,7 @@ class FewShotMetric(BaseMetric):
 
     def _log_tables(self) -> None:
         meta, summary = self.dataset_meta, self.summary
-        rows = []
+        rows: list[tuple[str, str, str]] = []
         for name in ('exact_ratio', 'mIoU', 'FB-IoU'):
             if name in summary:
                 low, high = summary[f'{name}_low'], summary[f'{name}_high']

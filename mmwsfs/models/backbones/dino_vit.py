@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -61,11 +62,11 @@ class DINOVisionTransformer(VisionTransformer):
                  arch: str | dict = 'deit-small',
                  img_size: int = 224,
                  patch_size: int = 8,
-                 out_indices=(-1, ),
+                 out_indices: Sequence[int] = (-1, ),
                  num_registers: int = 0,
                  frozen: bool = True,
                  init_cfg: dict | None = None,
-                 **kwargs) -> None:
+                 **kwargs: Any) -> None:
         super().__init__(
             arch=arch,
             img_size=img_size,
@@ -110,7 +111,7 @@ class DINOVisionTransformer(VisionTransformer):
         self.load_state_dict(state_dict)
         self._is_init = True
 
-    def _prepare_pos_embed(self, state_dict, prefix, *args, **kwargs) -> None:
+    def _prepare_pos_embed(self, *args: Any, **kwargs: Any) -> None:
         """Leave position embeddings as they were pretrained."""
 
     def _position_embedding(self, grid: tuple[int, int]) -> Tensor:
@@ -179,8 +180,10 @@ class DINOVisionTransformer(VisionTransformer):
         at_once = len(images)
         if self.frozen:  # more is no faster, and takes memory
             at_once = IMAGES_AT_ONCE.get(images.device.type, at_once)
-        tokens = cls_query = keys = None
-        last_qkv = []
+        tokens: Any = None
+        cls_query: Any = None
+        keys: Any = None
+        last_qkv: list[Tensor] = []
         handle = self.layers[-1].attn.qkv.register_forward_hook(
             lambda module, args, output: last_qkv.append(output))
         try:
@@ -202,8 +205,8 @@ class DINOVisionTransformer(VisionTransformer):
                     cls_query[part], keys[part] = q[:, :, 0], k[:, :, 1:]
         finally:
             handle.remove()
-        grid = tuple(side // self.patch_size for side in images.shape[-2:])
-        return ViTFeatures(tokens, cls_query, keys, grid)
+        height, width = (side // self.patch_size for side in images.shape[-2:])
+        return ViTFeatures(tokens, cls_query, keys, (height, width))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Normed patch tokens of the blocks ``out_indices`` as (B, C, h, w) maps."""

@@ -41,7 +41,7 @@ class FewShotSegHead(BaseModule):
         self.loss_seg = LossTerms(loss_seg, 'seg')
 
     def forward(self, token_map: Tensor, size: tuple[int, int]) -> Tensor:
-        """(B, in_channels, h, w) -> (B, 2, *size) logits of background and class."""
+        """(B, in_channels, h, w) -> ``(B, 2, *size)`` logits, background and class."""
         return F.interpolate(
             self.layers(token_map), size, mode='bilinear', align_corners=True)
 

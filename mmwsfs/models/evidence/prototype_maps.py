@@ -68,7 +68,7 @@ class PrototypeMaps(BaseModule):
 
         Args:
             query: of Q images.
-            prototypes: (P, L, 2, C), see :func:`support_prototypes`.
+            prototypes: (P, L, 2, C), see :func:`.support_prototypes`.
             query_of: of every support the number of its query, in 0..Q-1.
 
         Returns:

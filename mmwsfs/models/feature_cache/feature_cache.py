@@ -33,7 +33,7 @@ class FeatureCache:
         folder: of the disk tier. Defaults to '~/.cache/mmwsfs/features'.
         storage: 'float16', or 'int8', half the size. Defaults to 'float16'.
         warm_up: whether all features are computed before a run begins (see
-            :class:`~mmwsfs.engine.hooks.FeatureCacheHook`). Defaults to False.
+            :class:`~mmwsfs.engine.FeatureCacheHook`). Defaults to False.
 
     Raises:
         ValueError: unknown storage, or no tier.
@@ -96,8 +96,14 @@ class FeatureCache:
                 'FeatureCacheHook does')
         keys = [self._key(key, device) for key in images.keys()]
         positions = {key: position for position, key in enumerate(keys)}
-        batch = {key: self._find(key) for key in positions}
-        missing = [key for key in positions if batch[key] is None]
+        batch: dict[str, dict[str, Tensor]] = {}
+        missing = []
+        for key in positions:
+            entry = self._find(key)
+            if entry is None:
+                missing.append(key)
+            else:
+                batch[key] = entry
         if missing:
             found = extract(images[[positions[key] for key in missing]].load())
             for index, key in enumerate(missing):
@@ -132,7 +138,7 @@ class FeatureCache:
     def missing(self, images: Iterable[LazyImage],
                 device: torch.device) -> list[LazyImage]:
         """The images, each once, whose features no tier holds."""
-        missing = {}
+        missing: dict[str, LazyImage] = {}
         for image in images:
             key = self._key(image.key, device)
             if key not in self._entries and not (

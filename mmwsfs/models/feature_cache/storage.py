@@ -37,14 +37,15 @@ def encode(features: ViTFeatures, storage: str) -> dict[str, Tensor]:
 
 def decode(encoded: dict[str, Tensor], device: torch.device) -> ViTFeatures:
     """Features of one image: half precision, or single where 8 bits were kept."""
-    values = []
+    values: dict[str, Tensor] = {}
     for name in _TENSORS:
         value = encoded[name].to(device)
         scale = encoded.get(f'{name}_scale')
         if scale is not None:
             value = value.float() * scale.to(device).float()
-        values.append(value)
-    return ViTFeatures(*values, tuple(encoded['grid'].tolist()))
+        values[name] = value
+    height, width = encoded['grid'].tolist()
+    return ViTFeatures(**values, grid=(height, width))
 
 
 def num_bytes(encoded: dict[str, Tensor]) -> int:

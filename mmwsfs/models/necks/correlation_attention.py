@@ -9,6 +9,7 @@ does not grow with the product, and what is made stays in the processor's cache.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -50,8 +51,9 @@ class _CorrelationAttention(torch.autograd.Function):
         return correlation, torch.addmm(bias, correlation.t(), weight.t())
 
     @staticmethod
-    def forward(ctx, attending: Tensor, query: Tensor, support: Tensor, weight: Tensor,
-                bias: Tensor, make_query: Callable[[], Tensor] | None) -> Tensor:
+    def forward(ctx: Any, attending: Tensor, query: Tensor, support: Tensor,
+                weight: Tensor, bias: Tensor,
+                make_query: Callable[[], Tensor] | None) -> Tensor:
         heads = attending.shape[1]
         parts = []
         for chunk in _CorrelationAttention._chunks(query, support):
@@ -70,14 +72,14 @@ class _CorrelationAttention(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         attending, query, support, weight, bias, out = ctx.saved_tensors
         if ctx.make_query:
             query = ctx.make_query()
         _, heads, tokens, width = attending.shape
         wants_query, wants_support = ctx.needs_input_grad[1:3]
         grad_attending = torch.empty_like(attending)
-        grad_query = torch.empty_like(query) if wants_query else None
+        grad_query: Any = torch.empty_like(query) if wants_query else None
         grad_support = torch.zeros_like(support) if wants_support else None
         grad_weight, grad_bias = torch.zeros_like(weight), torch.zeros_like(bias)
         # Softmax's backward subtracts this from the gradient of the probabilities.

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -76,6 +77,8 @@ class CorrelationBlock(nn.Module):
         out_channels: O; the attention is O / 2 wide.
         kernel: side of the pooling window; the support grid shrinks by it.
     """
+
+    qkv: Any  # an nn.Conv2d whose bias is there
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
         super().__init__()
@@ -171,6 +174,8 @@ class CorrelationTransformer(BaseModule):
             variance are buffers and do not change in testing. Defaults to False.
         init_cfg (dict, optional): Defaults to None.
     """
+
+    blocks: Any  # an nn.ModuleList of CorrelationBlock
 
     def __init__(self,
                  num_layers: int,

@@ -25,8 +25,7 @@ class AttentionLabeler(BaseModule):
         adaptive (float, optional): a; the threshold is each map's own mean + a * std,
             for backbones whose cosines have another range. Defaults to None.
         affinity (float, optional): sharpness with which the head maps are spread over
-            patches of like keys first (see :func:`~mmwsfs.models.pseudo_labels.maps.
-            propagate`). Defaults to None.
+            patches of like keys first (see :func:`.propagate`). Defaults to None.
         probe (dict, optional): knows the training classes of which some images carry
             masks, a :class:`ClassProbe`. Goes with ``adaptive=0.5``, which its maps are
             made for. Defaults to None.
@@ -56,7 +55,7 @@ class AttentionLabeler(BaseModule):
         return maps.mean(dim=1)
 
     def soften(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
-        """Scores, (B, h, w), as a soft map, (B, *size) in 0..1."""
+        """Scores, (B, h, w), as a soft map, ``(B, *size)`` in 0..1."""
         return (upsample(scores, size) + 1) / 2
 
     def binarise(self, soft: Tensor) -> Tensor:
@@ -84,5 +83,5 @@ class AttentionLabeler(BaseModule):
 
     def forward(self, support: ViTFeatures, image: ViTFeatures, size: tuple[int, int],
                 classes: Tensor | None = None) -> Tensor:
-        """Pseudo-masks, (B, *size) bool: the soft map above the threshold."""
+        """Pseudo-masks, ``(B, *size)`` bool: the soft map above the threshold."""
         return self.binarise(self.soften(self.scores(support, image, classes), size))

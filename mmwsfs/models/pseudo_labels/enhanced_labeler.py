@@ -42,7 +42,7 @@ class EnhancedLabeler(AttentionLabeler):
         return self.enhancer(maps).float()
 
     def soften(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
-        """Logits, (B, h, w), as probabilities, (B, *size)."""
+        """Logits, (B, h, w), as probabilities, ``(B, *size)``."""
         return upsample(scores, size).sigmoid()
 
     def fit_to(self, fitting: Fitting) -> None:

@@ -35,7 +35,8 @@ class Examples:
     def targets(self) -> tuple[Tensor, Tensor]:
         """Of every entry and patch the object's share of the pixels that are not void,
         and their share of all pixels: (E, h, w) in 0..1 both."""
-        grid = tuple(self.maps.shape[-2:])
+        height, width = self.maps.shape[-2:]
+        grid = (height, width)
         valid = F.adaptive_avg_pool2d((self.masks != VOID).float(), grid)
         inside = F.adaptive_avg_pool2d((self.masks == 1).float(), grid)
         return inside / valid.clamp_min(1e-6), valid
@@ -70,9 +71,13 @@ class ExampleMaker:
     @torch.no_grad()
     def make(self, names: Sequence[str]) -> Examples:
         """Examples of images that carry masks."""
-        maps, entries, is_query, masks = [], [], [], []
+        maps: list[Tensor] = []
+        entries: list[int] = []
+        is_query: list[bool] = []
+        masks: list[Tensor] = []
         for name in names:
             image = self.images[name]
+            assert image.masks is not None  # the names are of those that carry one
             for number, mask in zip(image.classes, image.masks):
                 supports: list[ViTFeatures] = [image.features, *(
                     self._supports[other] for other in self.pool[number]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,11 +35,12 @@ def label_iou(labeler: AttentionLabeler, examples: Examples) -> dict[str, float]
     Intersections and unions are summed over all examples at the masks' resolution, void
     left out.
     """
-    size = tuple(examples.masks.shape[-2:])
+    height, width = examples.masks.shape[-2:]
     areas = torch.zeros(2, 2, dtype=torch.long)
     for chunk in torch.arange(len(examples.maps)).split(16):
         masks = labeler.binarise(
-            labeler.soften(labeler.merge(examples.maps[chunk]), size))
+            labeler.soften(
+                labeler.merge(examples.maps[chunk]), (height, width)))
         truth = examples.masks[examples.entry[chunk]]
         for is_query in (0, 1):
             role = examples.is_query[chunk] == is_query
@@ -97,7 +99,7 @@ class EnhancerTrainer:
         """
         if not self.state.exists():
             return
-        state = read_checkpoint(self.state)
+        state: Any = read_checkpoint(self.state)
         if state['key'] != self.key:
             raise ValueError(
                 f"'{self.state}' is of an enhancer with other settings, weights or "

@@ -56,6 +56,6 @@ def standardise(maps: Tensor) -> Tensor:
 
 
 def upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, h, w) -> (B, *size), bilinear."""
+    """(B, h, w) -> ``(B, *size)``, bilinear."""
     return F.interpolate(
         maps.unsqueeze(1), size, mode='bilinear', align_corners=True).squeeze(1)

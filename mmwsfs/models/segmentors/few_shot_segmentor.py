@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,7 @@ class FewShotSegmentor(BaseSegmentor):
     optional. Sizes follow from the backbone; a config need not repeat them.
 
     Args:
-        backbone (dict): gives :class:`ViTFeatures` by its ``extract``, and has
+        backbone (dict): gives :class:`.ViTFeatures` by its ``extract``, and has
             ``num_layers``, ``num_heads`` and ``embed_dims``.
         neck (dict): (query, support, support mask) -> two token maps.
         cls_head (dict): classification token map -> 2 logits.
@@ -110,7 +111,7 @@ class FewShotSegmentor(BaseSegmentor):
         self._register_load_state_dict_pre_hook(self._check_state_dict)
 
     def _check_state_dict(self, state_dict: dict[str, Tensor], prefix: str,
-                          *args) -> None:
+                          *args: Any) -> None:
         """Refuse a checkpoint of another model; MMEngine would only warn."""
         check_state_dict(
             {name[len(prefix):]: value for name, value in state_dict.items()
@@ -154,7 +155,7 @@ class FewShotSegmentor(BaseSegmentor):
         return self.extract_feat(LazyImages(images, self.data_preprocessor.normalise))
 
     def extract_episodes(
-            self, inputs: dict[str, Tensor | LazyImages]
+            self, inputs: Mapping[str, Tensor | LazyImages]
     ) -> tuple[ViTFeatures, ViTFeatures, list[int]]:
         """Features of the queries and supports of B episodes; equal images once.
 
@@ -162,7 +163,9 @@ class FewShotSegmentor(BaseSegmentor):
             tuple: features of the Q distinct queries, of all B * N * K supports, and
             for every episode the number of its query, in 0..Q-1.
         """
-        queries, supports = inputs['query'], inputs['support']
+        queries: Any = inputs['query']
+        supports: Any = inputs['support']
+        images: Tensor | LazyImages
         if isinstance(queries, LazyImages):
             images = LazyImages.cat([queries, supports.flatten()])
         else:
@@ -287,7 +290,8 @@ class FewShotSegmentor(BaseSegmentor):
                 'training is 1-way 1-shot, but the episodes are of (way, shot) = '
                 f"{tuple(inputs['support'].shape[1:3])}: set way=1, shot=1 in "
                 'train_dataloader.dataset')
-        size = tuple(inputs['query'].shape[-2:])
+        height, width = inputs['query'].shape[-2:]
+        size = (height, width)
         query, support, query_of = self.extract_episodes(inputs)
         masks = self.support_masks(support, size, self._given_masks(data_samples, 1))
         target = self.query_masks(query[query_of], support, size, data_samples)
@@ -351,11 +355,11 @@ class FewShotSegmentor(BaseSegmentor):
         """Logits, (B, N, K, 2) and (B, N, K, 2, H, W), and the support masks used,
         (B, N, K, H, W)."""
         way_shot = tuple(inputs['support'].shape[1:3])
+        height, width = inputs['query'].shape[-2:]
         pairs = way_shot[0] * way_shot[1]
         query, support, query_of = self.extract_episodes(inputs)
         masks = self.support_masks(
-            support, tuple(inputs['query'].shape[-2:]),
-            self._given_masks(data_samples, pairs))
+            support, (height, width), self._given_masks(data_samples, pairs))
         rows = []
         for row, number in enumerate(query_of):
             episode = slice(row * pairs, (row + 1) * pairs)

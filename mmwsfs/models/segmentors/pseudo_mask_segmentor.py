@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -31,20 +31,23 @@ class PseudoMaskSegmentor(FewShotSegmentor):
         **kwargs: as for :class:`FewShotSegmentor`, with a ``labeler``.
     """
 
-    def __init__(self, **kwargs) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{**kwargs, 'supervision': 'image'})
 
-    def embed_supports(self, support: ViTFeatures, masks: Tensor) -> LabelingSupports:
+    # What the one method keeps only the other one reads.
+    def embed_supports(  # type: ignore[override]
+            self, support: ViTFeatures, masks: Tensor) -> LabelingSupports:
         """What is kept of P supports."""
         return LabelingSupports(support.without_tokens(), masks)
 
-    def pair_logits(self, query: ViTFeatures,
-                    supports: LabelingSupports) -> tuple[Tensor, Tensor]:
+    def pair_logits(  # type: ignore[override]
+            self, query: ViTFeatures,
+            supports: LabelingSupports) -> tuple[Tensor, Tensor]:
         """As :meth:`FewShotSegmentor.pair_logits`; logits are +-20, certain."""
         pairs = len(supports.masks)
         masks = self.labeler(
             supports.features, query[torch.zeros(pairs, dtype=torch.long)],
-            tuple(supports.masks.shape[-2:]))
+            (supports.masks.shape[-2], supports.masks.shape[-1]))
         foreground = masks.float() * 40 - 20
         present = torch.full((pairs, ), 20., device=masks.device)
         return (torch.stack([-present, present], dim=1),

@@ -52,9 +52,10 @@ def choose_masks(supervision: str, given: Sequence[Tensor | None],
         return torch.stack([
             pseudo_mask if mask is None else mask > 0
             for mask, pseudo_mask in zip(given, make())])
-    if any(mask is None for mask in given):
+    masks = [mask > 0 for mask in given if mask is not None]
+    if len(masks) < len(given):
         raise ValueError(
             f"supervision 'pixel' needs {role} masks, but the data carry none: set "
             "masks='all' (in testing support_masks=True as well) in the dataset, or "
             "model.supervision='image'")
-    return torch.stack([mask > 0 for mask in given])
+    return torch.stack(masks)
