@@ -7,7 +7,6 @@ import http.client
 import re
 import time
 from collections.abc import Iterator
-from email.message import Message
 from pathlib import Path
 from typing import IO
 from urllib import request
@@ -30,7 +29,7 @@ class _Redirects(request.HTTPRedirectHandler):
     """Follows to the web alone, and not from https to http."""
 
     def redirect_request(self, req: request.Request, fp: IO[bytes], code: int,
-                         msg: str, headers: Message, newurl: str
+                         msg: str, headers: http.client.HTTPMessage, newurl: str
                          ) -> request.Request | None:
         before, after = urlsplit(req.full_url).scheme, urlsplit(newurl).scheme
         if after not in ('http', 'https') or (before, after) == ('https', 'http'):
@@ -84,8 +83,8 @@ def _read(reply: http.client.HTTPResponse, max_bytes: int,
     Raises:
         OSError: it is cut off, too large, or comes too slowly.
     """
-    length = reply.headers.get('Content-Length', '')
-    length = int(length) if length.isdecimal() else None
+    header = reply.headers.get('Content-Length', '')
+    length = int(header) if header.isdecimal() else None
     if length is not None and length > max_bytes:
         raise OSError(f'it has {length} bytes, more than the {max_bytes} allowed')
     start, received = time.monotonic(), 0

@@ -24,5 +24,6 @@ def wait_for_all_ranks() -> Iterator[None]:
     # Gloo on a GPU too: it sees at once that a connection is gone.
     group = torch.distributed.new_group(backend='gloo')
     yield
+    assert isinstance(group, torch.distributed.ProcessGroup)  # this process is in it
     torch.distributed.monitored_barrier(group, timeout=timedelta(days=30))
     torch.distributed.destroy_process_group(group)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mmengine.dist import broadcast_object_list, is_main_process
 
@@ -21,7 +21,7 @@ def on_main_process(function: Callable[[], T]) -> T:
     Raises:
         RunError: that of the function, on all of them: none waits for another.
     """
-    outcome: list[T | RunError | None] = [None]
+    outcome: list[Any] = [None]
     if is_main_process():
         try:
             outcome = [function()]

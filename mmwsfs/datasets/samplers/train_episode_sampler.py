@@ -51,7 +51,7 @@ class TrainEpisodeSampler(Sampler):
         self.episodes_of_query = 2 if paired else 1
         self.start = 0
         self.epoch: int | None = None
-        self._shuffled = None
+        self._shuffled: int | None = None
 
     def key(self, position: int) -> EpisodeKey:
         """The episode at a position of the stream."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as _CheckpointHook
@@ -22,11 +23,11 @@ _VALIDATED = 'last_validation'  # of the message hub; 'val...' would be logged
 class _RemovesLater:
     """A file backend that removes nothing until it is told to."""
 
-    def __init__(self, backend: object) -> None:
+    def __init__(self, backend: Any) -> None:
         self._backend = backend
         self._paths: list[str] = []
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
 
     def remove(self, path: str) -> None:
@@ -59,7 +60,10 @@ class CheckpointHook(_CheckpointHook):
         **kwargs: MMEngine's arguments.
     """
 
-    def __init__(self, **kwargs) -> None:
+    backend_args: dict | None
+    file_backend: Any
+
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._in_work_dir = self.out_dir is None
         if '://' not in str(self.out_dir) and not (

@@ -34,6 +34,7 @@ class InvalidLossHook(Hook):
         Raises:
             RunError: it is NaN or infinite. The message names the episodes.
         """
+        assert outputs is not None
         valid = math.isfinite(outputs['loss'].item())
         # A flag for all, and words only where there is something to say.
         invalid = torch.tensor(not valid, dtype=torch.int32)

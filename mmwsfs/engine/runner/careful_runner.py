@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
@@ -24,8 +25,8 @@ class CarefulRunner(Runner):
             :func:`~mmwsfs.engine.runner.faults.explained_faults`.
     """
 
-    def __init__(self, model: object, work_dir: str, *args,
-                 cfg: Config | None = None, **kwargs) -> None:
+    def __init__(self, model: object, work_dir: str, *args: Any,
+                 cfg: Config | None = None, **kwargs: Any) -> None:
         try:
             Path(work_dir).mkdir(parents=True, exist_ok=True)
         except OSError as error:

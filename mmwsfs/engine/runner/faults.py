@@ -85,6 +85,6 @@ def _less_memory(cfg: Mapping, loaders: Sequence[str], gpu: bool) -> str:
 
 def _of_a_worker(text: str) -> str:
     """The message of an error that a data loader hands on with its trace."""
-    kind = re.match(r'Caught (\w+) in', text)[1]
+    kind = text.split()[1]  # Caught KIND in ...
     *_, message = re.split(rf'^(?:\w+\.)*{kind}: ', text, flags=re.MULTILINE)
     return message.strip()

@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from types import FrameType
+from typing import Any
 
 
 class StopSignals:
@@ -23,7 +24,7 @@ class StopSignals:
     def __init__(self) -> None:
         self.deferring = False
         self.requested = 0
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
         # Python lets no other thread set a handler.
@@ -33,7 +34,7 @@ class StopSignals:
                 for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
