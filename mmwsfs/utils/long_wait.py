@@ -10,7 +10,7 @@ from mmengine.dist import barrier, is_distributed
 
 @contextmanager
 def wait_for_all_ranks() -> Iterator[None]:
-    """At its end processes wait until all are there, however long the slowest takes.
+    """At its end processes wait until all are there, for a day if need be.
 
     Any other collective call ends a job in which one process waits for another that is
     at work longer than the backend's limit, which is minutes. One that dies meanwhile
@@ -25,5 +25,5 @@ def wait_for_all_ranks() -> Iterator[None]:
     group = torch.distributed.new_group(backend='gloo')
     yield
     assert isinstance(group, torch.distributed.ProcessGroup)  # this process is in it
-    torch.distributed.monitored_barrier(group, timeout=timedelta(days=30))
+    torch.distributed.monitored_barrier(group, timeout=timedelta(days=1))
     torch.distributed.destroy_process_group(group)

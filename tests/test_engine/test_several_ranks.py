@@ -85,3 +85,22 @@ def test_a_batch_that_cuts_pairs_is_refused(
     assert all('batch_size=3' in text for text in on_ranks(refuse))
     improved.train_cfg.max_iters = 1
     assert train(improved)['state']
+
+
+def test_ranks_of_different_seeds_share_one_stream(
+        improved: Config, on_ranks: Callable[..., list]) -> None:
+    """With ``diff_rank_seed``; also where the loader is built again, for the cache."""
+    improved.randomness = dict(seed=3, diff_rank_seed=True)
+    improved.model.cache = dict(ram_gb=1)
+    improved.default_hooks.feature_cache = dict(type='FeatureCacheHook')
+    improved.train_dataloader.batch_size = 2
+    improved.train_cfg.max_iters = 1
+    prepare_launcher(improved, 'pytorch', dict(RANK='', WORLD_SIZE='', LOCAL_RANK='0'))
+
+    def seeds() -> dict[str, int]:
+        runner = Runner.from_cfg(improved)
+        runner.train()
+        return dict(run=runner.seed, stream=runner.train_dataloader.sampler.seed)
+
+    first, second = on_ranks(seeds)
+    assert first['run'] != second['run'] and first['stream'] == second['stream']
