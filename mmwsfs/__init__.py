@@ -23,4 +23,6 @@ for _module, _minimum in MINIMUM_VERSIONS.items():
             f'mmwsfs needs {_module.__name__} >= {_minimum}, but '
             f'{_module.__version__} is installed: please upgrade it.')
 
+from .utils import checkpoint_loaders  # noqa: E402, F401  (nothing is unpickled)
+
 __all__ = ['__version__', 'registry']

@@ -10,10 +10,10 @@ import torch.distributed
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.dist import barrier, is_distributed
-from mmengine.runner import checkpoint
 
 from mmwsfs.datasets.few_shot_dataset import PROTOCOLS
 from mmwsfs.utils.checkpoint_file import read_checkpoint
+from mmwsfs.utils.checkpoint_loaders import mmengine_globals
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,9 +38,8 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 def load_config(args: argparse.Namespace) -> Config:
     """Read the config with the command line's settings in it."""
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
-    if hasattr(checkpoint, 'get_torch_safe_globals'):
-        # MMEngine reads checkpoints safely, but would fall back to unpickling anything.
-        os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
+    # Also what others in this process would unpickle.
+    os.environ.setdefault('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '1')
     for name in ('fold', 'way', 'shot', 'protocol'):
         value = getattr(args, name)
         if value is not None:
@@ -62,15 +61,12 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def check_checkpoint(path: str) -> None:
-    """End with one sentence where a local checkpoint is none, or is not safe to read.
-
-    MMEngine, which reads it again, would print torch's advice to unpickle it.
-    """
+    """End with one sentence where a local checkpoint is none, or is not safe to read:
+    before the run begins, which reads it again."""
     if '://' in path:
         return
     try:
-        read_checkpoint(
-            Path(path).expanduser(), known=checkpoint.get_torch_safe_globals())
+        read_checkpoint(Path(path).expanduser(), known=mmengine_globals())
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from None
 

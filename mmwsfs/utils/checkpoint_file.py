@@ -8,6 +8,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
@@ -36,8 +37,9 @@ def _stand_in(name: str) -> type[Inert]:
 
 def read_checkpoint(path: Path,
                     known: Sequence[Callable] = (),
-                    inert: Sequence[str] = ()) -> object:
-    """Read a file of ``torch.save`` to the CPU without running what it contains.
+                    inert: Sequence[str] = (),
+                    map_location: Any = 'cpu') -> object:
+    """Read a file of ``torch.save`` without running what it contains.
 
     Beside tensors, numbers, strings and their containers the file may hold
 
@@ -49,26 +51,32 @@ def read_checkpoint(path: Path,
         path: the file.
         known: classes and functions that are harmless to call.
         inert: names of top-level packages, e.g. 'argparse'.
+        map_location: as for :func:`torch.load`. Defaults to the CPU.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is truncated, no file of ``torch.save``, or holds other
-            objects; the message names them.
+        PermissionError: it may not be read.
+        ValueError: the file is truncated, no file of ``torch.save``, unpacks to more
+            than it is, or holds other objects; the message names them.
     """
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint '{path}' does not exist")
+    with path.open('rb'):  # may it be read?
+        pass
     # No error or warning of torch's own goes on: they advise to unpickle all the same.
     try:
         with safe_globals([*known]), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             # Only the newer format, a zip file, tells what it holds.
+            zipped = zipfile.is_zipfile(path)
+            bomb = zipped and _unpacked_size(path) > path.stat().st_size
             foreign = sorted(
-                get_unsafe_globals_in_checkpoint(path) if zipfile.is_zipfile(path)
-                else ())
+                get_unsafe_globals_in_checkpoint(path) if zipped and not bomb else ())
             refused = [name for name in foreign if name.split('.')[0] not in inert]
-            if not refused:
+            if not refused and not bomb:
                 with safe_globals([_stand_in(name) for name in foreign]):
-                    return torch.load(path, map_location='cpu', weights_only=True)
+                    return torch.load(
+                        path, map_location=map_location, weights_only=True)
     except Exception as error:
         refused = re.findall(r'GLOBAL (\S+\.\S+) ', str(error))[:1]
     if not refused:
@@ -79,6 +87,12 @@ def read_checkpoint(path: Path,
         f"checkpoint '{path}' is refused, and nothing in it was run: beside plain "
         f"tensors and values it holds {', '.join(refused)}; get the file from its "
         'authors, or save its state dict alone')
+
+
+def _unpacked_size(path: Path) -> int:
+    """Bytes in a zip file. PyTorch packs nothing: there are no more than it has."""
+    with zipfile.ZipFile(path) as file:
+        return sum(part.file_size for part in file.infolist())
 
 
 def check_target(target: Path, *sources: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from mmengine import fileio
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 _CANVAS = (124, 117, 104)  # mmcv's, under transparent grey
 _BITS, _PHOTOMETRIC, _BLACK_IS_ZERO = 258, 262, 1  # tags of TIFF
@@ -58,6 +60,24 @@ def to_bgr(image: Image.Image) -> np.ndarray:
     return np.array(image.convert('RGB'))[..., ::-1]
 
 
+@contextmanager
+def open_image(content: bytes) -> Iterator[Image.Image]:
+    """Open what an image file holds, and let the block read it.
+
+    Raises:
+        OSError: it is damaged or no image that Pillow knows.
+        ValueError: it has so many pixels that Pillow takes it for a trap.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            yield image
+    except UnidentifiedImageError:  # names a place in memory
+        raise OSError('it is no image that Pillow knows') from None
+    except Image.DecompressionBombError as error:
+        raise ValueError(
+            f'it is too large ({error}): make it smaller') from None
+
+
 def read_image(path: str, backend_args: dict | None = None) -> np.ndarray:
     """Read an image file; see :func:`to_bgr`.
 
@@ -68,8 +88,8 @@ def read_image(path: str, backend_args: dict | None = None) -> np.ndarray:
     Raises:
         FileNotFoundError: there is no such file.
         OSError: it is damaged or no image that Pillow knows.
-        ValueError: as :func:`to_bgr`.
+        ValueError: as :func:`open_image` and :func:`to_bgr`.
     """
     content = fileio.get(path, backend_args=backend_args)
-    with Image.open(io.BytesIO(content)) as image:
+    with open_image(content) as image:
         return to_bgr(image)

@@ -12,7 +12,7 @@ from .checkpoint_file import read_checkpoint
 # Under which keys files hold a state dict: MMEngine's and Lightning's, timm's, DINO's.
 _WRAPPERS = ('state_dict', 'model', 'teacher')
 # Whose objects MMEngine writes beside the weights: the log's history. None is made.
-_MMENGINE = ('builtins', 'mmengine', 'numpy')
+MMENGINE = ('builtins', 'mmengine', 'numpy')
 
 
 def find_state_dict(checkpoint: object) -> dict[str, Tensor] | None:
@@ -21,8 +21,8 @@ def find_state_dict(checkpoint: object) -> dict[str, Tensor] | None:
     They are the checkpoint itself, or stand under ``state_dict``, ``model`` or
     ``teacher`` in it, perhaps one in the other.
     """
-    while isinstance(checkpoint, Mapping):
-        inner = next(
+    for _ in _WRAPPERS:  # a mapping may hold itself
+        inner = isinstance(checkpoint, Mapping) and next(
             (checkpoint[key] for key in _WRAPPERS if key in checkpoint), None)
         if not isinstance(inner, Mapping):
             break
@@ -35,7 +35,7 @@ def find_state_dict(checkpoint: object) -> dict[str, Tensor] | None:
 
 
 def read_state_dict(path: str | Path,
-                    inert: Sequence[str] = _MMENGINE) -> dict[str, Tensor]:
+                    inert: Sequence[str] = MMENGINE) -> dict[str, Tensor]:
     """Read the state dict in a local file of ``torch.save``, to the CPU.
 
     Nothing that the file contains is run.

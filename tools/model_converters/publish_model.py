@@ -14,10 +14,9 @@ import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
-from mmengine.runner.checkpoint import get_torch_safe_globals
-
 import mmwsfs
 from mmwsfs.utils.checkpoint_file import check_target, read_checkpoint, write_checkpoint
+from mmwsfs.utils.checkpoint_loaders import mmengine_globals
 from mmwsfs.utils.state_dict import find_state_dict
 
 # What of ``meta`` says which model this is; the rest (seed, time, names of the run)
@@ -51,7 +50,7 @@ def published(checkpoint: object, path: Path) -> dict:
 def publish(src: Path, dst: Path) -> None:
     """Write the published form of ``src``, and print what it keeps."""
     check_target(dst, src)
-    checkpoint = read_checkpoint(src, known=get_torch_safe_globals())
+    checkpoint = read_checkpoint(src, known=mmengine_globals())
     kept = published(checkpoint, src)
     path = write_checkpoint(kept, dst, with_hash=True)
     left = [key for key in checkpoint if key not in kept]

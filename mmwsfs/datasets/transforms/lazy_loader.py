@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 from functools import cache, partial
 
@@ -13,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from mmwsfs.structures import LazyImage
-from mmwsfs.utils.image_file import is_16_bit
+from mmwsfs.utils.image_file import is_16_bit, open_image
 
 from .load_image_from_file import LoadImageFromFile
 from .mask_loader import MaskLoader
@@ -48,7 +47,7 @@ def _inspect(path: str) -> tuple[str, tuple[int, int]]:
 def _inspect_version(path: str, *version: int) -> tuple[str, tuple[int, int]]:
     content = fileio.get(path)
     try:
-        with Image.open(io.BytesIO(content)) as image:
+        with open_image(content) as image:
             width, height = image.size
             if _is_turned(image, content):
                 width, height = height, width

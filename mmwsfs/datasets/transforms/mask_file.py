@@ -6,6 +6,7 @@ import cv2
 import mmcv
 import numpy as np
 from mmengine import fileio
+from PIL import UnidentifiedImageError
 
 from mmwsfs.structures import VOID
 
@@ -28,6 +29,9 @@ def read_mask_file(path: str) -> np.ndarray:
         return mmcv.imfrombytes(fileio.get(path), flag='unchanged', backend='pillow')
     except FileNotFoundError:
         raise FileNotFoundError(f"mask '{path}' does not exist") from None
+    except UnidentifiedImageError:
+        raise ValueError(
+            f"mask '{path}' is no image that Pillow knows: save it as PNG") from None
     except Exception as error:
         raise ValueError(f"mask '{path}' cannot be read: {error}") from error
 

