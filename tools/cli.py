@@ -13,7 +13,7 @@ from mmengine.dist import barrier, is_distributed
 
 from mmwsfs.datasets.few_shot_dataset import PROTOCOLS
 from mmwsfs.utils.checkpoint_file import read_checkpoint
-from mmwsfs.utils.checkpoint_loaders import mmengine_globals
+from mmwsfs.utils.training_objects import TRAINING_OBJECTS
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +66,7 @@ def check_checkpoint(path: str) -> None:
     if '://' in path:
         return
     try:
-        read_checkpoint(Path(path).expanduser(), known=mmengine_globals())
+        read_checkpoint(Path(path).expanduser(), known=TRAINING_OBJECTS)
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from None
 
