@@ -17,9 +17,9 @@ from mmengine.dist import barrier, is_distributed
 
 from mmwsfs.datasets.few_shot_dataset import PROTOCOLS
 from mmwsfs.utils.checkpoint_file import read_checkpoint
-from mmwsfs.utils.checkpoint_loaders import mmengine_globals
 from mmwsfs.utils.launcher import LAUNCHERS, prepare_launcher
 from mmwsfs.utils.run_error import RunError
+from mmwsfs.utils.training_objects import TRAINING_OBJECTS
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +70,7 @@ def check_checkpoint(path: str) -> None:
     if '://' in path:
         return
     try:
-        read_checkpoint(Path(path).expanduser(), known=mmengine_globals())
+        read_checkpoint(Path(path).expanduser(), known=TRAINING_OBJECTS)
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from None
 

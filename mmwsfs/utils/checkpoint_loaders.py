@@ -23,17 +23,9 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from .checkpoint_file import read_checkpoint
 from .download import TIMEOUT, cached_file
+from .training_objects import TRAINING_OBJECTS
 
 _FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
-
-
-def mmengine_globals() -> list[Callable]:
-    """What MMEngine writes beside tensors and values: the log's history, in NumPy.
-
-    Its own list also has ``getattr``, which reaches into anything and which no
-    checkpoint of a training needs.
-    """
-    return [item for item in checkpoint.get_torch_safe_globals() if item is not getattr]
 
 
 def read_url(url: str, **reading: Any) -> object:
@@ -61,13 +53,13 @@ def read_url(url: str, **reading: Any) -> object:
 def load_from_local(filename: str, map_location: Any = None) -> object:
     """Takes the place of MMEngine's loader of local files."""
     return read_checkpoint(
-        Path(filename).expanduser(), known=mmengine_globals(),
+        Path(filename).expanduser(), known=TRAINING_OBJECTS,
         map_location=map_location)
 
 
 def load_from_http(filename: str, map_location: Any = None) -> object:
     """Takes the place of MMEngine's loader of URLs."""
-    return read_url(filename, known=mmengine_globals(), map_location=map_location)
+    return read_url(filename, known=TRAINING_OBJECTS, map_location=map_location)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import mmwsfs
 from mmwsfs.utils.checkpoint_file import check_target, read_checkpoint, write_checkpoint
-from mmwsfs.utils.checkpoint_loaders import mmengine_globals
 from mmwsfs.utils.state_dict import find_state_dict
+from mmwsfs.utils.training_objects import TRAINING_OBJECTS
 
 # What of ``meta`` says which model this is; the rest (seed, time, names of the run)
 # says how one run went.
@@ -50,7 +50,7 @@ def published(checkpoint: object, path: Path) -> dict:
 def publish(src: Path, dst: Path) -> None:
     """Write the published form of ``src``, and print what it keeps."""
     check_target(dst, src)
-    checkpoint = read_checkpoint(src, known=mmengine_globals())
+    checkpoint = read_checkpoint(src, known=TRAINING_OBJECTS)
     kept = published(checkpoint, src)
     path = write_checkpoint(kept, dst, with_hash=True)
     left = [key for key in checkpoint if key not in kept]
