@@ -287,20 +287,6 @@ def test_names_alone():
     assert to_mmpretrain_names(renamed).keys() == renamed.keys()
 
 
-def test_url(monkeypatch):
-    """Only plain tensors are taken from what was fetched."""
-    asked = []
-
-    def load(*args, **kwargs):
-        asked.append((args, kwargs['weights_only']))
-        return dict(model=dict(cls_token=torch.ones(1)))
-
-    monkeypatch.setattr(torch.hub, 'load_state_dict_from_url', load)
-    url = 'https://some.net/dino.pth'
-    assert read_state_dict(url).keys() == {'cls_token'}
-    assert asked == [((url, ), True)]
-
-
 @pytest.mark.parametrize('raised, expected, message', [
     (URLError('no route'), OSError, 'cannot fetch .*net/dino.pth'),
     (RuntimeError('PytorchStreamReader'), ValueError, 'dino.pth.*delete it'),
