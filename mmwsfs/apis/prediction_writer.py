@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from mmwsfs.utils.files import write_whole
+from mmwsfs.utils.file_names import file_stem
+from mmwsfs.utils.files import whole_file, write_whole
 from mmwsfs.visualization import EpisodeVisualizer
 from mmwsfs.visualization.episode_visualizer import WAY_COLOURS
 
@@ -58,11 +59,11 @@ class PredictionWriter:
         name = self._file_name(result['image'])
         label_map = Image.fromarray(result['label_map'])
         label_map.putpalette(self._palette())
-        label_map.save(self.out_dir / 'pred' / name)
+        self._save(label_map, f'pred/{name}')
         picture = self.visualizer.draw_episode(
             thumbnail(image), self.supports, self.names, support_masks=self.masks,
             prediction=result['label_map'], scores=[*result['presence'].values()])
-        Image.fromarray(picture).save(self.out_dir / 'vis' / name)
+        self._save(Image.fromarray(picture), f'vis/{name}')
         self._entries[name] = dict(
             image=result['image'], presence=result['presence'],
             present=result['present'], label_map=f'pred/{name}', picture=f'vis/{name}')
@@ -73,9 +74,15 @@ class PredictionWriter:
         write_whole(
             self.out_dir / 'predictions.json', json.dumps(content, indent=2) + '\n')
 
+    def _save(self, picture: Image.Image, name: str) -> None:
+        """In one step, and in place of a link: what it leads to stays."""
+        with whole_file(self.out_dir / name) as temporary:
+            picture.save(temporary, 'PNG')
+
     def _file_name(self, path: str | None) -> str:
-        """The image's with the suffix .png; numbered where another one has it."""
-        stem = Path(path).stem if path else 'query'
+        """The image's with the suffix .png; numbered where another one has it, and cut
+        where it is very long."""
+        stem = file_stem(Path(path).stem) if path else 'query'
         name, number = f'{stem}.png', 1
         while name in self._entries:
             number += 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any, SupportsIndex
 
 import numpy as np
 from mmengine.logging import HistoryBuffer
@@ -33,13 +34,14 @@ class _Array(np.ndarray):
     def __new__(cls, *args: object) -> _Array:
         return super().__new__(cls, 0)
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, content = state
         values = np.frombuffer(content, dtype.value)
         values.reshape(shape)  # as many as there are places for
-        super().__setstate__((1, shape, values.dtype, bool(fortran), content))
+        plain: Any = (1, shape, values.dtype, bool(fortran), content)
+        super().__setstate__(plain)
 
-    def __reduce_ex__(self, protocol: int) -> tuple:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         return np.array(self).__reduce_ex__(protocol)
 
 
@@ -66,7 +68,7 @@ def _array(*args: object) -> _Array:
     return _Array()
 
 
-def _scalar(dtype: _DType, content: bytes) -> np.generic:
+def _scalar(dtype: _DType, content: bytes) -> Any:
     return np.frombuffer(content, dtype.value).reshape(())[()]
 
 

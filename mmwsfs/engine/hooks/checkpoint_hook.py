@@ -5,13 +5,14 @@ from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook as _CheckpointHook
-from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner, checkpoint
+from mmengine.runner import BaseLoop, IterBasedTrainLoop, Runner
 
 from mmwsfs.registry import HOOKS
 from mmwsfs.utils.checkpoint_file import read_checkpoint
 from mmwsfs.utils.ranks import on_main_process
 from mmwsfs.utils.run_error import RunError
 from mmwsfs.utils.state_dict import invalid_values
+from mmwsfs.utils.training_objects import TRAINING_OBJECTS
 from mmwsfs.utils.whole_backend import WHOLE
 from mmwsfs.utils.work_dir import last_checkpoint, point_to
 
@@ -100,7 +101,7 @@ class CheckpointHook(_CheckpointHook):
         elif '://' not in given:
             try:
                 read_checkpoint(
-                    Path(given).expanduser(), known=checkpoint.get_torch_safe_globals())
+                    Path(given).expanduser(), known=TRAINING_OBJECTS)
             except (OSError, ValueError) as error:
                 raise RunError(str(error)) from error
         return given
