@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import numpy as np
 from mmengine.dist import get_dist_info, sync_random_seed
@@ -41,7 +42,7 @@ class TrainEpisodeSampler(Sampler):
             False.
     """
 
-    def __init__(self, dataset: Sized, seed: int | None = None,
+    def __init__(self, dataset: Any, seed: int | None = None,
                  paired: bool = False) -> None:
         self.rank, self.world_size = get_dist_info()
         self.num_queries = len(dataset.data_list)
@@ -50,7 +51,7 @@ class TrainEpisodeSampler(Sampler):
         self.episodes_of_query = 2 if paired else 1
         self.start = 0
         self.epoch: int | None = None
-        self._shuffled = None
+        self._shuffled: int | None = None
 
     def key(self, position: int) -> EpisodeKey:
         """The episode at a position of the stream."""
