@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.runner import EpochBasedTrainLoop as _EpochBasedTrainLoop
 
 from mmwsfs.registry import LOOPS
@@ -23,7 +25,7 @@ class EpochBasedTrainLoop(_EpochBasedTrainLoop):
         ValueError: see :meth:`TrainEpisodeSampler.check_batch_size`.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._sampler = episode_sampler(self.dataloader)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from mmengine.runner import IterBasedTrainLoop as _IterBasedTrainLoop
 
 from mmwsfs.registry import LOOPS
@@ -18,6 +20,6 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
         ValueError: see :meth:`TrainEpisodeSampler.check_batch_size`.
     """
 
-    def __init__(self, *args, **kwargs) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         episode_sampler(self.dataloader)
