@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch.distributed
 from mmengine.dist import barrier, is_distributed
@@ -22,7 +23,7 @@ def wait_for_all_ranks() -> Iterator[None]:
     # All are alive: who waits for a connection would not see that another is gone.
     barrier()
     # Gloo on a GPU too: it sees at once that a connection is gone.
-    group = torch.distributed.new_group(backend='gloo')
+    group: Any = torch.distributed.new_group(backend='gloo')
     yield
     assert isinstance(group, torch.distributed.ProcessGroup)  # this process is in it
     torch.distributed.monitored_barrier(group, timeout=timedelta(days=1))
