@@ -19,6 +19,7 @@ from mmengine.runner import checkpoint
 from mmwsfs.datasets.few_shot_dataset import PROTOCOLS
 from mmwsfs.utils.checkpoint_file import read_checkpoint
 from mmwsfs.utils.run_error import RunError
+from mmwsfs.utils.state_dict import find_state_dict, invalid_values
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,17 +68,23 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def check_checkpoint(path: str) -> None:
-    """End with one sentence where a local checkpoint is none, or is not safe to read.
+    """End with one sentence where a local checkpoint is none, is not safe to read, or
+    is of no use.
 
     MMEngine, which reads it again, would print torch's advice to unpickle it.
     """
     if '://' in path:
         return
     try:
-        read_checkpoint(
+        content = read_checkpoint(
             Path(path).expanduser(), known=checkpoint.get_torch_safe_globals())
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from None
+    invalid = invalid_values(find_state_dict(content) or {})
+    if invalid:
+        raise SystemExit(
+            f"checkpoint '{path}': {invalid}: its training had failed; take an earlier "
+            'one')
 
 
 @contextmanager

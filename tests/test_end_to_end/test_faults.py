@@ -98,7 +98,7 @@ def test_nan_checkpoint(train: Callable[..., None], half: Path,
         run_tool('demo/predict.py', small_training[0], path, image, '--support',
                  f'cat={image}', '--out', tmp_path / 'out')
     assert not (tmp_path / 'out').exists()
-    with pytest.raises(ValueError, match='1 weights are NaN or infinite'):
+    with pytest.raises(SystemExit, match=f"checkpoint '{path}': 1 weights are NaN or "):
         run_tool('tools/test.py', small_training[0], path, '--work-dir',
                  tmp_path / 'test')
 
