@@ -19,6 +19,7 @@ from mmwsfs.datasets.few_shot_dataset import PROTOCOLS
 from mmwsfs.utils.checkpoint_file import read_checkpoint
 from mmwsfs.utils.launcher import LAUNCHERS, prepare_launcher
 from mmwsfs.utils.run_error import RunError
+from mmwsfs.utils.state_dict import find_state_dict, invalid_values
 from mmwsfs.utils.training_objects import TRAINING_OBJECTS
 
 
@@ -65,14 +66,19 @@ def load_config(args: argparse.Namespace) -> Config:
 
 
 def check_checkpoint(path: str) -> None:
-    """End with one sentence where a local checkpoint is none, or is not safe to read:
-    before the run begins, which reads it again."""
+    """End with one sentence where a local checkpoint is none, is not safe to read, or
+    is of no use: before the run begins, which reads it again."""
     if '://' in path:
         return
     try:
-        read_checkpoint(Path(path).expanduser(), known=TRAINING_OBJECTS)
+        content = read_checkpoint(Path(path).expanduser(), known=TRAINING_OBJECTS)
     except (OSError, ValueError) as error:
         raise SystemExit(str(error)) from None
+    invalid = invalid_values(find_state_dict(content) or {})
+    if invalid:
+        raise SystemExit(
+            f"checkpoint '{path}': {invalid}: its training had failed; take an earlier "
+            'one')
 
 
 @contextmanager

@@ -99,8 +99,6 @@ def invalid_values(state_dict: Mapping[str, Tensor]) -> str:
     names = [name for name, value in state_dict.items()
              if isinstance(value, Tensor) and value.is_floating_point()
              and not bool(value.isfinite().all())]
-    if not names:
-        return ''
-    return (
+    return '' if not names else (
         f"{len(names)} weights are NaN or infinite ({', '.join(names[:3])}"
         f"{', ...' if len(names) > 3 else ''})")

@@ -370,6 +370,21 @@ def test_supports_may_change_while_predictions_come(
 
 
 # ------------------------------------------------------------- files
+def test_a_prediction_that_is_no_number(
+        ready: FewShotInferencer, images: list[Path], tmp_path: Path) -> None:
+    """An error that names image and checkpoint, and no NaN in the JSON."""
+    ready.checkpoint = 'ruined.pth'
+    results = ready.predict(images[:2], out_dir=tmp_path / 'out')
+    next(results)
+    with torch.no_grad():
+        ready.model.cls_head.layers[-1].bias.fill_(float('nan'))
+    with pytest.raises(ValueError, match=f"for {images[1]} is NaN or infinite: the "
+                       "weights of 'ruined.pth' are of no use"):
+        next(results)
+    text = (tmp_path / 'out/predictions.json').read_text()
+    assert 'NaN' not in text and len(json.loads(text)['predictions']) == 1
+
+
 def test_files(ready: FewShotInferencer, images: list[Path], tmp_path: Path) -> None:
     """Palette label maps, pictures and numbers; a twin name overwrites nothing."""
     (tmp_path / 'other').mkdir()

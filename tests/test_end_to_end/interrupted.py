@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,7 @@ def small_training(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path
 @pytest.fixture
 def train(small_training: tuple[Path, Path], run_tool: Callable[..., None],
           monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Trains in a work dir: ``train(work_dir, *arguments)``, with --resume."""
+    """Trains in a work dir: ``train(work_dir, *arguments, resume=True)``."""
     config, root = small_training
     monkeypatch.setenv('MMWSFS_DATA_ROOT', str(root))
     for name, value in dict(INTERVAL=2, BATCH_SIZE=4, PARTNERS=2).items():
@@ -42,9 +43,9 @@ def train(small_training: tuple[Path, Path], run_tool: Callable[..., None],
     monkeypatch.setattr(
         'yapf.yapflib.yapf_api.FormatCode', lambda text, **kwargs: (text, True))
 
-    def call(work_dir: Path, *arguments) -> None:
-        run_tool('tools/train.py', config, '--work-dir', work_dir, '--resume',
-                 *arguments)
+    def call(work_dir: Path, *arguments, resume: bool = True) -> None:
+        run_tool('tools/train.py', config, '--work-dir', work_dir,
+                 *['--resume'] * resume, *arguments)
 
     return call
 
@@ -56,6 +57,18 @@ def whole(small_training: tuple[Path, Path], train: Callable[..., None]) -> Path
     if not (work_dir / f'iter_{ITERS}.pth').exists():
         train(work_dir)
     return work_dir
+
+
+@pytest.fixture
+def half(small_training: tuple[Path, Path], train: Callable[..., None], tmp_path: Path
+         ) -> Path:
+    """A work dir of its own, of a training that has come half its way."""
+    work_dir = small_training[1] / 'half'
+    if not work_dir.exists():
+        train(work_dir, '--cfg-options', f'train_cfg.max_iters={ITERS // 2}',
+              'val_cfg=None', 'val_dataloader=None', 'val_evaluator=None')
+    shutil.copytree(work_dir, tmp_path / 'half')
+    return tmp_path / 'half'
 
 
 def nth_call(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, count: int,

@@ -12,14 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from interrupted import ITERS, nth_call, small_training, train, whole
+from interrupted import ITERS, nth_call
 from killed import die_at
 from mmengine.runner import IterBasedTrainLoop, ValLoop
 from run_records import assert_same_training
 
 from mmwsfs.models.pseudo_labels.enhancer_training import EnhancerTrainer
-
-__all__ = ['small_training', 'train', 'whole']
 
 
 def killed(train: Callable[..., None], work_dir: Path, kind: str, count: int) -> None:
@@ -109,8 +107,7 @@ def test_stopped(train: Callable[..., None], whole: Path, tmp_path: Path,
         with pytest.raises(SystemExit) as stopped:
             train(tmp_path)
     assert stopped.value.code == 128 + number
-    assert signal.getsignal(number) is not None and (
-        'StopSignals' not in repr(signal.getsignal(number)))
+    assert 'StopSignals' not in repr(signal.getsignal(number))  # it has left
     lines = [line for line in ''.join(capsys.readouterr()).splitlines()
              if 'stopped by' in line]
     assert len(lines) == 1 and lines[0].endswith(
@@ -148,10 +145,22 @@ def test_second_interrupt(train: Callable[..., None], tmp_path: Path,
     assert [path.name for path in tmp_path.glob('iter_*.pth')] == ['iter_2.pth']
 
 
-def test_where_a_training_began(train: Callable[..., None], whole: Path, tmp_path: Path
-                                ) -> None:
+def test_where_a_training_began(train: Callable[..., None], whole: Path, tmp_path: Path,
+                                capsys: pytest.CaptureFixture) -> None:
     """``load_from`` gives the first weights; a resumed run goes on from its own."""
-    options = ('--cfg-options', f'load_from={whole}/best_FB-IoU_iter_3.pth')
-    with pytest.raises(SystemExit):
-        train(tmp_path, *options, 'load_from=/nowhere.pth')
-    train(tmp_path, *options, 'resume=False', 'train_cfg.max_iters=2')
+    begin = f'load_from={whole}/iter_{ITERS}.pth'
+    train(tmp_path, '--cfg-options', begin, 'train_cfg.max_iters=1', resume=False)
+    capsys.readouterr()
+    train(tmp_path, '--cfg-options', begin, 'train_cfg.max_iters=2')
+    assert 'resumed epoch: 0, iter: 1' in ''.join(capsys.readouterr())
+
+
+def test_nothing_to_resume(train: Callable[..., None], whole: Path, tmp_path: Path,
+                           capsys: pytest.CaptureFixture) -> None:
+    """Not even a whole file: training begins anew, and says so."""
+    for name, text in (('iter_2.pth', 'cut'), ('last_checkpoint', '')):
+        (tmp_path / name).write_text(text)
+    train(tmp_path)
+    said = ''.join(capsys.readouterr())
+    assert f"'{tmp_path}' holds no checkpoint to resume from: training begins" in said
+    assert_same_training(whole, tmp_path)

@@ -12,9 +12,8 @@ import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
-from itertools import count
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 
 import pytest
 from mmengine.logging import MessageHub, MMLogger
@@ -77,11 +76,6 @@ def jobs(run_folds: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         runpy.run_path(str(REPO / f'tools/{tool}.py'), run_name='__main__')
 
     monkeypatch.setattr(run_folds.FoldRunner, 'execute', execute)
-    # Runs have folders by the second; these would be made within one.
-    runs = count()
-    monkeypatch.setattr('mmengine.runner.runner.time', SimpleNamespace(
-        time=lambda: time.time() + 2 * next(runs), strftime=time.strftime,
-        localtime=time.localtime))
     # Most of a tiny run's time would go into the layout of the config that is dumped.
     monkeypatch.setattr(
         'yapf.yapflib.yapf_api.FormatCode', lambda text, **kwargs: (text, True))
@@ -206,6 +200,18 @@ def test_a_config_of_a_fixed_fold(
     with pytest.raises(SystemExit, match='fold from MMWSFS_FOLD: 1 was asked for, but'):
         run('--folds', 1)
     assert not jobs
+
+
+def test_data_without_folds(run: Callable[..., dict], config: Path, jobs: list[str],
+                            tmp_path: Path) -> None:
+    """Refused before anything is trained, with what to do instead."""
+    config.write_text(
+        f"_base_ = '{REPO}/configs/wsfs/vit-s_own_1shot.py'\n")
+    with pytest.raises(SystemExit, match=(
+            r"run_folds.py: the FewShotFolderDataset of '.*tiny.py' has no folds .*: "
+            'train it by tools/train.py and test it by tools/test.py')):
+        run('--folds', 0, 1)
+    assert not jobs and not list((tmp_path / 'work').glob('fold*'))
 
 
 def test_a_config_of_a_fixed_way(

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmwsfs.utils.state_dict import check_state_dict, find_state_dict, read_state_dict
+from mmwsfs.utils.state_dict import (
+    check_state_dict,
+    find_state_dict,
+    invalid_values,
+    read_state_dict,
+)
 
 WEIGHTS = dict(a=torch.arange(3.), b=torch.ones(2, 2))
 
@@ -70,3 +75,15 @@ def test_what_does_not_fit() -> None:
     assert str(error.value) == (
         'file (9 missing: n0, n1, n2, n3, n4, n5, n6, n7, ...; 1 unknown: b; '
         '1 of another shape: a (3,) instead of (2,)): mend it')
+
+
+def test_what_is_no_number() -> None:
+    """Of a training that failed: by name, and no checkpoint to go on from."""
+    ruined = dict(
+        a=torch.tensor([1., float('nan')]), b=torch.tensor(float('-inf')),
+        c=torch.tensor([1]), d=torch.ones(2))
+    assert invalid_values(dict(c=ruined['c'], d=ruined['d'])) == ''
+    assert invalid_values(ruined) == '2 weights are NaN or infinite (a, b)'
+    with pytest.raises(ValueError, match=r'2 weights are NaN or infinite \(a, b\): its '
+                       'training had failed; take an earlier checkpoint'):
+        check_state_dict(ruined, ruined, 'file', 'mend')

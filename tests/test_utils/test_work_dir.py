@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from mmwsfs.utils.work_dir import (
     best_or_last_checkpoint,
     finished_test,
     last_checkpoint,
+    point_to,
+    remove_parts,
 )
 
 
@@ -28,43 +31,68 @@ def point(folder: Path, name: str) -> None:
 
 
 def test_last_checkpoint(tmp_path: Path) -> None:
-    """The one that MMEngine's file names, and not merely the newest."""
-    assert last_checkpoint(tmp_path) is None
-    save(tmp_path / 'iter_20.pth')
+    """The one that ``last_checkpoint`` names; the newest where no file names one."""
     assert last_checkpoint(tmp_path) is None
     save(tmp_path / 'iter_4.pth')
-    point(tmp_path, 'iter_4.pth')
+    save(tmp_path / 'iter_20.pth')
+    assert last_checkpoint(tmp_path) == tmp_path / 'iter_20.pth'
+    point_to(tmp_path / 'iter_4.pth', tmp_path)
+    assert (tmp_path / 'last_checkpoint').read_text() == 'iter_4.pth'
     assert last_checkpoint(tmp_path) == tmp_path / 'iter_4.pth'
+    point_to('s3://bucket/iter_4.pth', tmp_path)  # as MMEngine does: nothing but itself
+    assert (tmp_path / 'last_checkpoint').read_text() == 's3://bucket/iter_4.pth'
 
 
-@pytest.mark.parametrize('damage', ['cut', 'gone'])
+@pytest.mark.parametrize('damage', ['cut', 'flipped', 'gone', 'unnamed'])
 def test_a_damaged_last_checkpoint(tmp_path: Path, damage: str) -> None:
     """The newest whole one takes its place, by number; without one there is none."""
-    save(tmp_path / 'iter_100.pth', whole=False)
+    last = save(tmp_path / 'iter_100.pth', whole=damage == 'flipped')
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.write_bytes(content)
     if damage == 'gone':
-        (tmp_path / 'iter_100.pth').unlink()
+        last.unlink()
     save(tmp_path / 'iter_90.pth', whole=False)
     save(tmp_path / 'best_mIoU_iter_80.pth')  # has no optimizer to resume
     for number in (8, 20):
         save(tmp_path / f'iter_{number}.pth')
     point(tmp_path, 'iter_100.pth')
+    if damage == 'unnamed':
+        (tmp_path / 'last_checkpoint').write_text('')
     assert last_checkpoint(tmp_path) == tmp_path / 'iter_20.pth'
-    assert (tmp_path / 'last_checkpoint').read_text() == str(tmp_path / 'iter_20.pth')
     for number in (8, 20):
         (tmp_path / f'iter_{number}.pth').unlink()
     assert last_checkpoint(tmp_path) is None
-    assert not (tmp_path / 'last_checkpoint').exists()
+
+
+def test_checkpoints_of_epochs(tmp_path: Path) -> None:
+    """Their names are of another template."""
+    save(tmp_path / 'epoch_3.pth')
+    assert last_checkpoint(tmp_path) is None
+    assert last_checkpoint(tmp_path, 'epoch_{}.pth') == tmp_path / 'epoch_3.pth'
 
 
 def test_a_moved_folder(tmp_path: Path) -> None:
-    """Checkpoints are found where they are now, and training resumes there."""
+    """Checkpoints are found where they are now, also by MMEngine's full path."""
     old, new = tmp_path / 'old', tmp_path / 'new'
     old.mkdir()
     save(old / 'iter_4.pth')
     point(old, 'iter_4.pth')
-    old.rename(new)
+    shutil.copytree(old, new)
     assert last_checkpoint(new) == new / 'iter_4.pth'
-    assert (new / 'last_checkpoint').read_text() == str(new / 'iter_4.pth')
+
+
+def test_parts_of_files(tmp_path: Path) -> None:
+    """What a killed process was writing goes; a file that is named like it stays."""
+    (tmp_path / 'enhancer').mkdir()
+    parts = [tmp_path / f'iter_4.{"0af1" * 8}.part',
+             tmp_path / f'enhancer/last.{"0af1" * 8}.part']
+    others = [tmp_path / 'mine.part', tmp_path / 'iter_4.pth']
+    for path in (*parts, *others):
+        path.write_text('')
+    remove_parts(tmp_path)
+    assert not any(path.exists() for path in parts)
+    assert all(path.exists() for path in others)
 
 
 def test_best_checkpoint(tmp_path: Path) -> None:

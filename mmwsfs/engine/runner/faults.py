@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -35,10 +36,23 @@ def explained_faults(cfg: Mapping, work_dir: str,
     try:
         yield
     except Exception as error:
-        message = _explain(error, cfg, work_dir, loaders)
+        message = _explain(_cause(error), cfg, work_dir, loaders)
         if message is None:  # among others a RunError of this process
             raise
         raise RunError(message) from error
+
+
+def _cause(error: Exception) -> Exception:
+    """Of a connection that broke the death of the worker at its other end.
+
+    PyTorch raises it a moment later, wherever this process is then.
+    """
+    if isinstance(error, (ConnectionError, EOFError, FileNotFoundError)):
+        try:
+            time.sleep(1)
+        except RuntimeError as cause:
+            return cause
+    return error
 
 
 def _explain(error: Exception, cfg: Mapping, work_dir: str,
