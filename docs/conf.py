@@ -19,7 +19,6 @@ include_patterns = ['README.md', 'docs/**.md', 'configs/**.md']
 exclude_patterns = ['.*', 'data', 'docs/_build', 'work_dirs']  # not even looked through
 
 extensions = ['myst_parser', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
-myst_enable_extensions = ['attrs_block']
 myst_heading_anchors = 4
 
 autodoc_default_options = {
