@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import torch
+from mmpretrain.models import VisionTransformer
 from torch import Tensor
 
 from mmwsfs.registry import MODELS
@@ -19,25 +20,27 @@ class ViTAdapter(FeatureBackbone):
     neither CLS nor a patch, as DeiT's distillation token, are left out.
 
     Args:
-        vit (dict): config of mmpretrain's ``VisionTransformer`` or a child whose
-            blocks have ``attn.qkv``, with its ``init_cfg``. What it says of
-            ``out_type`` and ``out_indices`` is replaced.
+        vit (dict): config of mmpretrain's ``VisionTransformer`` or of a child, with its
+            ``init_cfg``. What it says of ``out_type`` and ``out_indices`` is replaced.
         frozen (bool): see :class:`FeatureBackbone`. Defaults to True.
 
     Raises:
-        ValueError: the model has no CLS token, or blocks without ``attn.qkv``.
+        ValueError: it is another model, or has no CLS token.
     """
 
     def __init__(self, vit: dict, frozen: bool = True) -> None:
         super().__init__(frozen)
         kind = vit['type']
-        self.vit = MODELS.build(dict(vit, out_type='raw', out_indices=-1))
-        if not getattr(self.vit, 'with_cls_token', False) or not hasattr(
-                getattr(self.vit.layers[-1], 'attn', None), 'qkv'):
+        if not issubclass(
+                MODELS.get(kind) if isinstance(kind, str) else kind, VisionTransformer):
             raise ValueError(
-                f'ViTAdapter takes ViTs with a CLS token and blocks with attn.qkv, '
-                f"which '{kind}' is not: choose mmpretrain.VisionTransformer, or adapt "
-                'it by a FeatureBackbone of your own')
+                f"ViTAdapter takes mmpretrain.VisionTransformer or a child of it, which "
+                f"'{kind}' is not: adapt it by a FeatureBackbone of your own")
+        self.vit = MODELS.build(dict(vit, out_type='raw', out_indices=-1))
+        if not self.vit.with_cls_token:
+            raise ValueError(
+                f"'{kind}' without a CLS token has nothing to tell presence by: set "
+                'with_cls_token=True in model.backbone.vit')
         self.num_layers = self.vit.num_layers
         self.num_heads = self.vit.arch_settings['num_heads']
         self.embed_dims = self.vit.embed_dims

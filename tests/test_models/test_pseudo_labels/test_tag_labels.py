@@ -11,7 +11,7 @@ from mmwsfs.structures import ViTFeatures
 def features(number: int, images: int = 1) -> ViTFeatures:
     """Of images whose CLS query says what they claim."""
     return ViTFeatures(
-        torch.zeros(images, 1, 5, 2), torch.full((images, 1, 2), float(number)),
+        torch.zeros(images, 1, 0, 2), torch.full((images, 1, 2), float(number)),
         torch.zeros(images, 1, 4, 2), (2, 2))
 
 
