@@ -10,12 +10,13 @@ from .transforms import (
     LoadImageFromFile,
     LoadLabelMap,
     LoadObjectMask,
+    LoadTags,
     PackEpisodeInputs,
 )
 
 __all__ = [
     'Coco20iDataset', 'DemoShapesDataset', 'Episode', 'EpisodeKey', 'EpisodeTransform',
     'EvalEpisodeSampler', 'FewShotFolderDataset', 'LoadCocoLabelMap',
-    'LoadImageFromFile', 'LoadLabelMap', 'LoadObjectMask', 'PackEpisodeInputs',
-    'Pascal5iDataset', 'TrainEpisodeSampler'
+    'LoadImageFromFile', 'LoadLabelMap', 'LoadObjectMask', 'LoadTags',
+    'PackEpisodeInputs', 'Pascal5iDataset', 'TrainEpisodeSampler'
 ]

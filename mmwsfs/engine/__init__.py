@@ -7,10 +7,12 @@ from .hooks import (
     InvalidLossHook,
     PseudoLabelEnhancerHook,
     PseudoLabelHook,
+    TagSupervisionHook,
 )
 from .loops import EpochBasedTrainLoop, IterBasedTrainLoop
 from .optim import (
     CPUAmpOptimWrapper,
+    LayerDecayOptimWrapperConstructor,
     TrainableOptimWrapperConstructor,
     build_amp_optim_wrapper,
 )
@@ -19,7 +21,8 @@ from .runner import CarefulRunner, TrainingRunner
 __all__ = [
     'CPUAmpOptimWrapper', 'CarefulRunner', 'CheckpointHook', 'EpisodeReportHook',
     'EpochBasedTrainLoop', 'FeatureCacheHook', 'FewShotVisualizationHook',
-    'FittingHook', 'InvalidLossHook', 'IterBasedTrainLoop', 'PseudoLabelEnhancerHook',
-    'PseudoLabelHook', 'TrainableOptimWrapperConstructor', 'TrainingRunner',
-    'build_amp_optim_wrapper'
+    'FittingHook', 'InvalidLossHook', 'IterBasedTrainLoop',
+    'LayerDecayOptimWrapperConstructor', 'PseudoLabelEnhancerHook',
+    'PseudoLabelHook', 'TagSupervisionHook', 'TrainableOptimWrapperConstructor',
+    'TrainingRunner', 'build_amp_optim_wrapper'
 ]

@@ -1,6 +1,16 @@
-from .backbones import DINOVisionTransformer
+from .backbones import (
+    CNNAdapter,
+    DINOVisionTransformer,
+    FeatureBackbone,
+    ViTAdapter,
+)
 from .data_preprocessor import FewShotDataPreProcessor
-from .decode_heads import BatchDiceLoss, FewShotClsHead, FewShotSegHead
+from .decode_heads import (
+    BatchDiceLoss,
+    FewShotClsHead,
+    FewShotSegHead,
+    OneHotLoss,
+)
 from .evidence import PairPrior, PrototypeMaps
 from .feature_cache import FeatureCache
 from .necks import CorrelationTransformer
@@ -14,9 +24,10 @@ from .segmentors import FewShotSegmentor, PseudoMaskSegmentor
 from .token_metrics import DiscriminantMetric
 
 __all__ = [
-    'AttentionLabeler', 'BatchDiceLoss', 'ClassProbe', 'CorrelationTransformer',
-    'DINOVisionTransformer', 'DiscriminantMetric', 'EnhancedLabeler', 'FeatureCache',
-    'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead',
-    'FewShotSegmentor', 'PairPrior', 'PrototypeMaps', 'PseudoLabelEnhancer',
-    'PseudoMaskSegmentor'
+    'AttentionLabeler', 'BatchDiceLoss', 'CNNAdapter', 'ClassProbe',
+    'CorrelationTransformer', 'DINOVisionTransformer', 'DiscriminantMetric',
+    'EnhancedLabeler', 'FeatureBackbone', 'FeatureCache', 'FewShotClsHead',
+    'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor', 'OneHotLoss',
+    'PairPrior', 'PrototypeMaps', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor',
+    'ViTAdapter'
 ]

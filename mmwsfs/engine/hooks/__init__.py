@@ -6,9 +6,10 @@ from .fitting_hook import FittingHook
 from .invalid_loss_hook import InvalidLossHook
 from .pseudo_label_enhancer_hook import PseudoLabelEnhancerHook
 from .pseudo_label_hook import PseudoLabelHook
+from .tag_supervision_hook import TagSupervisionHook
 
 __all__ = [
     'CheckpointHook', 'EpisodeReportHook', 'FeatureCacheHook',
     'FewShotVisualizationHook', 'FittingHook', 'InvalidLossHook',
-    'PseudoLabelEnhancerHook', 'PseudoLabelHook'
+    'PseudoLabelEnhancerHook', 'PseudoLabelHook', 'TagSupervisionHook'
 ]

@@ -62,6 +62,9 @@ class EpisodeReportHook(Hook):
             return
         metric = few_shot[0]
         folder = Path(runner.log_dir)
+        if metric.format_only:  # nothing was scored; this says what the ways were
+            runner.test_dataloader.dataset.export_episodes(folder / 'episodes.json')
+            return
         write_whole(
             folder / 'episodes.csv',
             episode_table(metric.episodes, metric.dataset_meta['classes']))

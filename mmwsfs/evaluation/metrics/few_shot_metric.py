@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
+from PIL import Image
+from torch import Tensor
 
 from mmwsfs.evaluation.bootstrap import percentile_interval, resample_counts
 from mmwsfs.registry import METRICS
@@ -14,7 +17,29 @@ from mmwsfs.utils.areas import (
     confusion_matrix,
     foreground_areas,
 )
+from mmwsfs.utils.files import whole_file
 from mmwsfs.utils.tables import text_table
+
+# What scoring needs, and where it is from.
+_NEEDED = dict(
+    pred_sem_seg="the model's predict gives: label maps, (1, H, W), 0 = background, "
+    '1..N = way',
+    presence_scores="the model's predict gives: (N, ), probabilities of presence",
+    gt_presence="PackEpisodeInputs gives: (N, ) bool; without it, "
+    'format_only=True writes label maps and scores nothing')
+
+
+def _get(sample: dict, name: str) -> Tensor | dict:
+    """A field of a data sample.
+
+    Raises:
+        ValueError: it is missing; with what it is and who gives it.
+    """
+    if name not in sample:
+        raise ValueError(
+            f"episode {sample['episode']}: FewShotMetric needs {name}, which "
+            f'{_NEEDED[name]}')
+    return sample[name]
 
 
 @METRICS.register_module()
@@ -42,6 +67,15 @@ class FewShotMetric(BaseMetric):
     metrics, and what :meth:`process` noted of each episode.
 
     Args:
+        output_dir (str, optional): folder for the predicted label maps, as mmseg's
+            ``tools/test.py --out`` sets it: ``EPISODE_QUERY.png``, 8 bit, of the
+            query's original size, with the labels of ``pred_sem_seg``, 0 = background
+            and 1..N = way. A query is in many episodes, and classes may be more than
+            256: an episode's classes stand in the report. Every rank writes its
+            own. Defaults to None.
+        format_only (bool): write label maps and score nothing: presence and masks of
+            the queries need not be known. Defaults to False.
+        keep_results (bool, optional): without effect; mmseg's ``--out`` sets it.
         void (str): what void (255) pixels of the query count as: 'background', as in
             published few-shot classification and segmentation, or 'ignored', as in
             few-shot segmentation. Defaults to 'background'.
@@ -49,17 +83,27 @@ class FewShotMetric(BaseMetric):
         prefix (str, optional): Defaults to None.
 
     Raises:
-        ValueError: ``void`` is neither, or there are no episodes.
+        ValueError: ``void`` is neither; ``format_only`` without ``output_dir``; there
+            are no episodes; the model's output, or the episode, lacks something.
     """
 
     def __init__(self,
                  void: str = 'background',
+                 output_dir: str | None = None,
+                 format_only: bool = False,
+                 keep_results: bool | None = None,
                  collect_device: str = 'cpu',
                  prefix: str | None = None) -> None:
         super().__init__(collect_device=collect_device, prefix=prefix)
         if void not in VOID_CONVENTIONS:
             raise ValueError(f"void is 'background' or 'ignored', not {void!r}")
+        if format_only and output_dir is None:
+            raise ValueError(
+                'format_only writes label maps and needs a folder for them: set '
+                'test_evaluator.output_dir')
         self.void = void
+        self.output_dir = output_dir
+        self.format_only = format_only
         self.summary: dict[str, float] = {}
         self.episodes: list[dict] = []
 
@@ -76,23 +120,33 @@ class FewShotMetric(BaseMetric):
         mask.
         """
         for sample in data_samples:
+            if self.output_dir is not None:
+                self._write(sample)
+            if self.format_only:
+                continue
             areas = fb_areas = None
             if 'gt_sem_seg' in sample:
                 areas, fb_areas = self._areas(sample)
+            presence = _get(sample, 'gt_presence').tolist()
+            scores = _get(sample, 'presence_scores').tolist()
+            if len(scores) != len(presence):
+                raise ValueError(
+                    f"episode {sample['episode']}: the model gives "
+                    f'{len(scores)} presence_scores for {len(presence)} ways')
             self.results.append(dict(
                 episode=sample['episode'],
                 query=sample['query_path'],
                 supports=sample['support_paths'],
                 class_ids=sample['class_ids'],
-                presence=sample['gt_presence'].tolist(),
-                scores=sample['presence_scores'].tolist(),
+                presence=presence,
+                scores=scores,
                 areas=areas,
                 fb_areas=fb_areas))
 
     def _areas(self, sample: dict) -> tuple[list[list[int]], list[list[int]]]:
         """``areas`` and ``fb_areas`` of an episode, see :meth:`process`."""
         truth = sample['gt_sem_seg']['data'].squeeze(0).cpu()
-        prediction = sample['pred_sem_seg']['data'].squeeze(0).cpu()
+        prediction = _get(sample, 'pred_sem_seg')['data'].squeeze(0).cpu()
         if truth.shape != prediction.shape:
             raise ValueError(
                 f"episode {sample['episode']}: the prediction is "
@@ -101,6 +155,22 @@ class FewShotMetric(BaseMetric):
         confusion = confusion_matrix(
             prediction, truth, 1 + len(sample['class_ids']), self.void)
         return areas_of(confusion)[1:].tolist(), foreground_areas(confusion).tolist()
+
+    def _write(self, sample: dict) -> None:
+        """Write the label map of an episode."""
+        label_map = _get(sample, 'pred_sem_seg')['data'].squeeze(0).cpu().numpy()
+        name = f"{sample['episode']:06d}_{Path(sample['query_path']).stem}.png"
+        # Whole: two ranks may write an episode that fills up their shares.
+        with whole_file(Path(self.output_dir, name)) as path:
+            Image.fromarray(label_map.astype(np.uint8)).save(path, format='PNG')
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Metrics over all ranks; with ``format_only`` none, {}."""
+        if not self.format_only:
+            return super().evaluate(size)
+        MMLogger.get_current_instance().info(
+            f"label maps are in '{self.output_dir}'; nothing was scored")
+        return {}
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Metrics of all episodes.

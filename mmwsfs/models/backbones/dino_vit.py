@@ -55,7 +55,8 @@ class DINOVisionTransformer(VisionTransformer):
         **kwargs: further arguments of mmpretrain's ``VisionTransformer``:
             ``layer_scale_init_value=1.0`` for DINOv2, which scales the branches of
             its blocks, and ``layer_cfgs=dict(ffn_type='swiglu_fused')`` for its ViT-g,
-            whose FFNs are SwiGLUs.
+            whose FFNs are SwiGLUs. ``frozen_stages=n``, with ``frozen=False``, freezes
+            the embeddings and the first n blocks alone.
     """
 
     def __init__(self,
@@ -81,15 +82,26 @@ class DINOVisionTransformer(VisionTransformer):
         if num_registers:
             self.register_tokens = nn.Parameter(
                 1e-6 * torch.randn(1, num_registers, self.embed_dims))
+            if self.frozen_stages > 0:
+                self.register_tokens.requires_grad_(False)
         self.frozen = frozen
         if frozen:
             self.requires_grad_(False)
             self.train(False)
 
     def train(self, mode: bool = True) -> DINOVisionTransformer:
-        """Set the mode; a frozen backbone stays in evaluation mode."""
+        """Set the mode; what is frozen stays in evaluation mode."""
         super().train(mode and not self.frozen)
+        if self.frozen_stages > 0:
+            self._freeze_stages()
         return self
+
+    def get_layer_depth(self, param_name: str, prefix: str = '') -> tuple[int, int]:
+        """Depth of a parameter, for layer-wise decay of the learning rate: registers
+        enter before the first block, as CLS and the positions do."""
+        if param_name == f'{prefix}register_tokens':
+            return 0, self.num_layers + 2
+        return super().get_layer_depth(param_name, prefix)
 
     def init_weights(self) -> None:
         """Load ``init_cfg.checkpoint`` strictly, or initialise at random.

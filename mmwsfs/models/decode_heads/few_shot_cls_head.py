@@ -3,11 +3,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mmengine.model import BaseModule
+from mmseg.models.losses import DiceLoss, LovaszLoss
 from torch import Tensor, nn
 
 from mmwsfs.registry import MODELS
 
+from .batch_dice_loss import BatchDiceLoss
 from .loss_terms import LossTerms
+
+LOSSES_OF_MAPS = (BatchDiceLoss, DiceLoss, LovaszLoss)
 
 
 @MODELS.register_module()
@@ -21,6 +25,9 @@ class FewShotClsHead(BaseModule):
         loss_cls (dict | list[dict]): mmseg losses on 2 logits. Defaults to the
             paper's: cross entropy of weight 0.1.
         init_cfg (dict, optional): Defaults to None.
+
+    Raises:
+        ValueError: a loss is one of maps.
     """
 
     def __init__(self,
@@ -38,6 +45,11 @@ class FewShotClsHead(BaseModule):
             nn.Conv2d(second, second, 1), nn.ReLU(),
             nn.Conv2d(second, 2, 1))
         self.loss_cls = LossTerms(loss_cls, 'cls')
+        for term in self.loss_cls:
+            if isinstance(term, LOSSES_OF_MAPS):
+                raise ValueError(
+                    f'{type(term).__name__} compares regions, and presence has none: '
+                    'move it from cls_head.loss_cls to seg_head.loss_seg')
 
     def forward(self, token_map: Tensor) -> Tensor:
         """(B, in_channels, h, w) -> (B, 2) logits of absent and present."""
