@@ -72,6 +72,7 @@ def titled(image: np.ndarray, title: str, size: int) -> np.ndarray:
     tile.paste(picture, (
         (size - picture.width) // 2, _TITLE_HEIGHT + (size - picture.height) // 2))
     font = ImageFont.load_default()
+    title = ' '.join(title.split())[:size]  # one line; a letter has a pixel at least
     while title and font.getlength(title) > size - 4:
         title = title[:-1]
     ImageDraw.Draw(tile).text((3, 3), title, fill='black', font=font)
