@@ -14,7 +14,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
+import mmseg
 import pytest
 import torch
 from mmcv.transforms import Compose
@@ -45,6 +47,7 @@ from mmwsfs.registry import MODELS
 from mmwsfs.visualization.episode_visualizer import read_rgb
 
 TOOLS = Path(__file__).parents[2] / 'tools'
+MMSEG_TOOLS = Path(mmseg.__file__).parent / '.mim/tools'
 TINY = dict(embed_dims=8, num_layers=1, num_heads=1, feedforward_channels=8)
 
 
@@ -73,9 +76,9 @@ def hostile(path: Path, kind: str, marker: Path) -> Path:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Runs one of the tools; a ``file://`` is where the hostile file is."""
-    def run_tool(tool: str, *arguments: object) -> None:
+    def run_tool(tool: str | Path, *arguments: object) -> None:
         monkeypatch.setenv('TORCH_FORCE_WEIGHTS_ONLY_LOAD', '0')
-        monkeypatch.setattr(sys, 'argv', [tool, *map(str, arguments)])
+        monkeypatch.setattr(sys, 'argv', [str(tool), *map(str, arguments)])
         monkeypatch.syspath_prepend(str((TOOLS / tool).parent))
         runpy.run_path(str(TOOLS / tool), run_name='__main__')
     return run_tool
@@ -93,6 +96,14 @@ def config_file(room: SimpleNamespace) -> Path:
     path = room.folder / 'config.json'  # written faster than Python's
     room.cfg.dump(path)
     return path
+
+
+def resumable(room: SimpleNamespace, file: Path) -> Path:
+    """The config of a run that has left the file as its last checkpoint."""
+    work_dir = Path(room.cfg.work_dir)
+    work_dir.mkdir()
+    (work_dir / 'last_checkpoint').write_text(str(file))
+    return config_file(room)
 
 
 def pretrained(file: Path, **more) -> dict:
@@ -113,10 +124,8 @@ def load_from(room: SimpleNamespace, file: Path) -> None:
 
 
 def resume(room: SimpleNamespace, file: Path) -> None:
-    runner = Runner.from_cfg(Config(dict(room.cfg, resume=True)))
-    work_dir = Path(room.cfg.work_dir)
-    (work_dir / 'last_checkpoint').write_text(str(file))
-    runner.load_or_resume()
+    resumable(room, file)
+    Runner.from_cfg(Config(dict(room.cfg, resume=True))).load_or_resume()
 
 
 def whole_model(room: SimpleNamespace, file: Path) -> None:
@@ -183,8 +192,10 @@ def feature_cache(room: SimpleNamespace, file: Path) -> None:
     path = store._path(key)
     path.parent.mkdir(parents=True)
     path.write_bytes(file.read_bytes())
-    assert store.get(key) is None and not path.exists()
-    raise ValueError(file.name)
+    with patch('mmwsfs.models.feature_cache.disk_store.print_log') as log:
+        assert store.get(key) is None and not path.exists()
+    assert str(path) in log.call_args[0][0]
+    raise ValueError(f'{file.name}: {log.call_args[0][0]}')
 
 
 def gzipped(room: SimpleNamespace, file: Path) -> None:
@@ -230,6 +241,15 @@ DOORS: dict[str, Callable[[SimpleNamespace, Path], object]] = {
     'test.py': lambda room, file: room.run('test.py', config_file(room), file),
     'train.py': lambda room, file: room.run(
         'train.py', config_file(room), '--cfg-options', f'load_from={file}'),
+    "mmseg's test.py": lambda room, file: room.run(
+        MMSEG_TOOLS / 'test.py', config_file(room), file),
+    "mmseg's train.py": lambda room, file: room.run(
+        MMSEG_TOOLS / 'train.py', config_file(room), '--cfg-options',
+        f'load_from={file}'),
+    "mmseg's train.py, --resume": lambda room, file: room.run(
+        MMSEG_TOOLS / 'train.py', resumable(room, file), '--resume'),
+    'train.py, --resume': lambda room, file: room.run(
+        'train.py', resumable(room, file), '--resume'),
     'publish_model.py': lambda room, file: room.run(
         'model_converters/publish_model.py', file, room.folder / 'new.pth'),
     'upgrade_checkpoint.py': lambda room, file: room.run(

@@ -81,11 +81,15 @@ class DiskStore:
             if found['key'] != key:
                 raise ValueError('it is the entry of another key')
             entry = found['entry']
+            if not all(isinstance(value, Tensor) for value in entry.values()):
+                raise ValueError('it holds more than tensors')
         except FileNotFoundError:  # another process made room
             return None
         except Exception as error:  # whatever a damaged file makes the readers raise
+            # torch's own messages advise to unpickle all the same.
+            why = f' ({error})' if type(error) is ValueError else ''
             print_log(
-                f"feature cache: '{path}' is damaged ({error}) and is computed again",
+                f"feature cache: '{path}' is damaged{why} and is computed again",
                 'current')
             self._checked.discard(key)
             self._delete(path)

@@ -100,7 +100,7 @@ class EnhancerTrainer:
         if not self.state.exists():
             return
         state: Any = read_checkpoint(self.state)
-        if state['key'] != self.key:
+        if not isinstance(state, dict) or state.get('key') != self.key:
             raise ValueError(
                 f"'{self.state}' is of an enhancer with other settings, weights or "
                 'images with masks: choose another work dir, or train without --resume')
