@@ -36,7 +36,7 @@ def _stand_in(name: str) -> type[Inert]:
 
 
 def read_checkpoint(path: Path,
-                    known: Sequence[Callable] = (),
+                    known: Sequence[Callable | tuple[Callable, str]] = (),
                     inert: Sequence[str] = (),
                     map_location: Any = 'cpu') -> object:
     """Read a file of ``torch.save`` without running what it contains.
@@ -49,7 +49,8 @@ def read_checkpoint(path: Path,
 
     Args:
         path: the file.
-        known: classes and functions that are harmless to call.
+        known: classes and functions that are harmless to call; with a name, (function,
+            'builtins.getattr'), in place of the one of that name.
         inert: names of top-level packages, e.g. 'argparse'.
         map_location: as for :func:`torch.load`. Defaults to the CPU.
 

@@ -9,15 +9,18 @@ in mmseg's own tools as well, from the moment when a config imports mmwsfs.
 
 from __future__ import annotations
 
+import inspect
 import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
@@ -27,13 +30,23 @@ from .download import TIMEOUT, cached_file
 _FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 
 
-def mmengine_globals() -> list[Callable]:
+def _statistic(owner: object, name: str) -> Callable:
+    """Stands for ``getattr``: gives a statistic of the log's history, nothing else."""
+    found = vars(HistoryBuffer).get(name) if owner is HistoryBuffer else None
+    if name[:1] == '_' or not inspect.isfunction(found):
+        raise UnpicklingError(f'GLOBAL builtins.getattr of {name!r}')
+    return found
+
+
+def mmengine_globals() -> list[Callable | tuple[Callable, str]]:
     """What MMEngine writes beside tensors and values: the log's history, in NumPy.
 
-    Its own list also has ``getattr``, which reaches into anything and which no
-    checkpoint of a training needs.
+    MMEngine's own list has ``getattr``, by which its history names its statistics. A
+    file could reach anything by it, ``exec`` for one, and put that where MMEngine calls
+    something. Here it reaches the statistics.
     """
-    return [item for item in checkpoint.get_torch_safe_globals() if item is not getattr]
+    return [(_statistic, 'builtins.getattr') if item is getattr else item
+            for item in checkpoint.get_torch_safe_globals()]
 
 
 def read_url(url: str, **reading: Any) -> object:
