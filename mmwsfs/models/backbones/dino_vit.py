@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -61,7 +61,7 @@ class DINOVisionTransformer(VisionTransformer):
                  arch: str | dict = 'deit-small',
                  img_size: int = 224,
                  patch_size: int = 8,
-                 out_indices=(-1, ),
+                 out_indices: Sequence[int] = (-1, ),
                  num_registers: int = 0,
                  frozen: bool = True,
                  init_cfg: dict | None = None,
