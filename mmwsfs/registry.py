@@ -7,14 +7,27 @@ of mmseg, then those of mmengine. From an mmseg-scoped config with
 
 from __future__ import annotations
 
+import inspect
+
 from mmengine.registry import Registry
 from mmseg import registry as mmseg
+
+from .argument_check import check_arguments
+
+
+class _Registry(Registry):
+    """Has the components of mmwsfs check what configs give them."""
+
+    def _register_module(self, module: type, *args, **kwargs) -> None:
+        super()._register_module(module, *args, **kwargs)
+        if inspect.isclass(module) and module.__module__.startswith('mmwsfs.'):
+            check_arguments(module)
 
 
 def _child(parent: Registry, location: str | None = None) -> Registry:
     # The parent's locations too: a look-up that begins in a child does not import them.
     own = [f'mmwsfs.{location}'] if location else []
-    return Registry(
+    return _Registry(
         parent.name,
         parent=parent,
         scope='mmwsfs',

@@ -10,6 +10,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.utils import is_abs
 
+from mmwsfs.argument_check import check_arguments
 from mmwsfs.structures import LazyImage
 from mmwsfs.utils.files import write_whole
 
@@ -24,6 +25,7 @@ from .transforms import EpisodeTransform
 PROTOCOLS = ('FS-CS', 'FS-S')
 
 
+@check_arguments
 class FewShotDataset(BaseDataset):
     """Episodes over a list of (image, class) entries. A child says what the list is.
 

@@ -10,13 +10,12 @@ import pytest
 import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
-from mmengine.config import Config
+from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from one_clear_error import damaged, few, one_clear_error
 
-from mmwsfs.models import FewShotSegmentor, PseudoLabelEnhancer
+from mmwsfs.models import PseudoLabelEnhancer
 from mmwsfs.models.backbones.dino_checkpoint import read_state_dict as read_backbone
-from mmwsfs.registry import MODELS
 from mmwsfs.utils.checkpoint_file import read_checkpoint
 from mmwsfs.utils.state_dict import find_state_dict, read_state_dict
 
@@ -138,11 +137,33 @@ def test_weights_of_another_network(tmp_path: Path, data: st.DataObject) -> None
                for name, value in model.state_dict().items())
 
 
-def test_no_training_needs_getattr(tiny_config: Config) -> None:
-    """MMEngine would make it, as one of its harmless functions."""
-    model = MODELS.build(tiny_config.model)
-    assert isinstance(model, FewShotSegmentor)
-    path = Path(tiny_config.work_dir).parent / 'getattr.pth'
-    torch.save(dict(state_dict=model.state_dict(), hook=getattr), path)
-    with pytest.raises(ValueError, match='refused.*getattr'):
+class Reach:
+    """Takes an attribute of something when it is unpickled."""
+
+    def __init__(self, *call: object) -> None:
+        self.call = call
+
+    def __reduce__(self):
+        return getattr, self.call
+
+
+@pytest.mark.parametrize('call', [
+    (getattr, '__self__'), (HistoryBuffer, '__init__'), (HistoryBuffer, 'absent'),
+    ('text', 'format'), (HistoryBuffer, '__dict__')])
+def test_getattr_reaches_nothing(tmp_path: Path, call: tuple) -> None:
+    """MMEngine lets files call it, for the statistics of its log. By it a file gets
+    hold of ``exec``, for one: the module of ``getattr`` is builtins."""
+    path = tmp_path / 'reach.pth'
+    torch.save(dict(state_dict=dict(a=torch.ones(1)), hook=Reach(*call)), path)
+    with pytest.raises(ValueError, match=r'reach\.pth. is refused.*builtins.getattr'):
         CheckpointLoader.load_checkpoint(str(path))
+
+
+def test_the_history_of_a_log(tmp_path: Path) -> None:
+    """It comes as MMEngine wrote it, with its statistics."""
+    history = HistoryBuffer([1., 3.], [1, 1])
+    state = dict(history=history, statistic=Reach(HistoryBuffer, 'mean'))
+    torch.save(state, tmp_path / 'log.pth')
+    read = CheckpointLoader.load_checkpoint(str(tmp_path / 'log.pth'))
+    assert read['history'].statistics('mean') == 2
+    assert read['statistic'] is HistoryBuffer.mean

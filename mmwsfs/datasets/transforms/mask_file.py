@@ -31,7 +31,7 @@ def read_mask_file(path: str) -> np.ndarray:
         raise FileNotFoundError(f"mask '{path}' does not exist") from None
     except UnidentifiedImageError:
         raise ValueError(
-            f"mask '{path}' is no image that Pillow knows: save it as PNG") from None
+            f"mask '{path}' cannot be read: Pillow knows no such image") from None
     except Exception as error:
         raise ValueError(f"mask '{path}' cannot be read: {error}") from error
 

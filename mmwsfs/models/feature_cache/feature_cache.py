@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from mmwsfs.argument_check import check_arguments
 from mmwsfs.structures import LazyImage, LazyImages, ViTFeatures
 from mmwsfs.utils.module_digest import digest_module
 
@@ -17,6 +18,7 @@ from .storage import STORAGES, decode, encode, num_bytes
 _VERSION = 3  # of what is kept: another one finds nothing of an older one
 
 
+@check_arguments
 class FeatureCache:
     """Features of a frozen backbone: an image is put through it once.
 
