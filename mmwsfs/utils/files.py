@@ -62,7 +62,8 @@ def write_whole_bytes(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+        error.filename = str(path)  # an error of writing names no file
+        raise
 
 
 def file_sha256(path: str | Path) -> str:

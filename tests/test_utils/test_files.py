@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,12 +19,11 @@ def test_write_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_whole(path, 'old')
     assert path.read_text() == 'old'
 
-    def full_disk(self: Path, data: bytes) -> None:
-        self.write_text(data[:2].decode())
-        raise OSError('disk is full')
+    def full_disk(file: int) -> None:
+        raise OSError(errno.ENOSPC, 'disk is full')
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, 'write_bytes', full_disk)
+        patch.setattr(os, 'fsync', full_disk)
         with pytest.raises(OSError, match='full'):
             write_whole(path, 'fresh')
     assert path.read_text() == 'old' and list(path.parent.iterdir()) == [path]
