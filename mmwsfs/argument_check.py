@@ -12,7 +12,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from numbers import Integral, Real
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Kind = TypeVar('Kind', bound=type)
 
@@ -23,7 +23,7 @@ def _is_integer(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and (
-        -math.inf < value < math.inf)
+        math.isfinite(value))
 
 
 def _are(test: Callable[[object], bool]) -> Callable[[object], bool]:
@@ -60,9 +60,10 @@ _OWN = ('fold', 'masks', 'mask_seed', 'support_masks', 'supervision')
 _LARGEST = 2**31 - 1
 
 
-def _check(name: str, argument: str, annotation: object, value: object) -> None:
-    kinds = [_KINDS.get(part.strip()) for part in f'{annotation}'.split('|')]
-    if all(kinds) and not any(fits(value) for _, fits in kinds):
+def _check(name: str, argument: str, annotation: object, value: Any) -> None:
+    names = [part.strip() for part in f'{annotation}'.split('|')]
+    kinds = [_KINDS[kind] for kind in names if kind in _KINDS]
+    if len(kinds) == len(names) and not any(fits(value) for _, fits in kinds):
         raise ValueError(
             f'{name}: {argument}={value!r} must be '
             f"{' or '.join(called for called, _ in kinds)}")
@@ -103,5 +104,5 @@ def check_arguments(kind: Kind) -> Kind:
                 _check(kind.__name__, argument, parameter.annotation, value)
         init(self, *args, **kwargs)
 
-    kind.__init__ = checked
+    setattr(kind, '__init__', checked)  # noqa: B010  (mypy knows no other way)
     return kind

@@ -8,6 +8,7 @@ of mmseg, then those of mmengine. From an mmseg-scoped config with
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from mmengine.registry import Registry
 from mmseg import registry as mmseg
@@ -18,7 +19,7 @@ from .argument_check import check_arguments
 class _Registry(Registry):
     """Has the components of mmwsfs check what configs give them."""
 
-    def _register_module(self, module: type, *args, **kwargs) -> None:
+    def _register_module(self, module: type, *args: Any, **kwargs: Any) -> None:
         super()._register_module(module, *args, **kwargs)
         if inspect.isclass(module) and module.__module__.startswith('mmwsfs.'):
             check_arguments(module)
