@@ -21,9 +21,9 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and (
-        math.isfinite(value))
+        -math.inf < value < math.inf)
 
 
 def _are(test: Callable[[object], bool]) -> Callable[[object], bool]:
