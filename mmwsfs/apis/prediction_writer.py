@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,12 +8,12 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from mmwsfs.utils.file_names import file_stem
 from mmwsfs.utils.files import whole_file, write_whole
 from mmwsfs.visualization import EpisodeVisualizer
 from mmwsfs.visualization.episode_visualizer import WAY_COLOURS
 
 _PICTURE_SIDE = 400
-_NAME_BYTES = 200  # file systems take 255, with a number and what else is added
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
@@ -24,29 +23,12 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
     return np.asarray(picture)
 
 
-def _save(picture: Image.Image, path: Path) -> None:
-    """Write a PNG in the very folder, whatever link has its name."""
-    with whole_file(path) as temporary:
-        picture.save(temporary, 'png')
-
-
-def _safe_name(stem: str) -> str:
-    """A file's name without its suffix, fit for a new file's."""
-    stem = re.sub(r'[\x00-\x1f\x7f-\x9f]', '_', stem)
-    # A name that is no UTF-8 has its bytes as surrogates.
-    content = stem.encode(errors='surrogateescape')
-    return content[:_NAME_BYTES].decode(
-        errors='surrogateescape' if len(content) <= _NAME_BYTES else 'ignore')
-
-
 class PredictionWriter:
     """Writes predictions into a folder, each as it comes.
 
     ``vis/NAME.png`` is a picture of the supports, the query and its prediction,
     ``pred/NAME.png`` the label map with a palette in the pictures' colours, and
-    ``predictions.json``, written last, has the probabilities of presence. NAME is the
-    image's, without control characters and cut where it is very long. Nothing is
-    written elsewhere: a link that has the name of a file is replaced.
+    ``predictions.json``, written last, has the probabilities of presence.
 
     Args:
         out_dir: the folder; made where it does not exist.
@@ -77,11 +59,11 @@ class PredictionWriter:
         name = self._file_name(result['image'])
         label_map = Image.fromarray(result['label_map'])
         label_map.putpalette(self._palette())
-        _save(label_map, self.out_dir / 'pred' / name)
+        self._save(label_map, f'pred/{name}')
         picture = self.visualizer.draw_episode(
             thumbnail(image), self.supports, self.names, support_masks=self.masks,
             prediction=result['label_map'], scores=[*result['presence'].values()])
-        _save(Image.fromarray(picture), self.out_dir / 'vis' / name)
+        self._save(Image.fromarray(picture), f'vis/{name}')
         self._entries[name] = dict(
             image=result['image'], presence=result['presence'],
             present=result['present'], label_map=f'pred/{name}', picture=f'vis/{name}')
@@ -92,9 +74,15 @@ class PredictionWriter:
         write_whole(
             self.out_dir / 'predictions.json', json.dumps(content, indent=2) + '\n')
 
+    def _save(self, picture: Image.Image, name: str) -> None:
+        """In one step, and in place of a link: what it leads to stays."""
+        with whole_file(self.out_dir / name) as temporary:
+            picture.save(temporary, 'PNG')
+
     def _file_name(self, path: str | None) -> str:
-        """The image's with the suffix .png; numbered where another one has it."""
-        stem = _safe_name(Path(path).stem) if path else 'query'
+        """The image's with the suffix .png; numbered where another one has it, and cut
+        where it is very long."""
+        stem = file_stem(Path(path).stem) if path else 'query'
         name, number = f'{stem}.png', 1
         while name in self._entries:
             number += 1

@@ -14,9 +14,12 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from mmwsfs.utils.file_names import normal_name
+from mmwsfs.utils.json_text import parse_json
 from mmwsfs.utils.text_file import read_text
 
 from .coco_region import object_rle
+
+_LONGEST = 65535  # pixels a side
 
 
 def read_coco(file: Path, classes: Sequence[str]) -> tuple[COCO, dict[int, int]]:
@@ -42,7 +45,7 @@ def read_coco(file: Path, classes: Sequence[str]) -> tuple[COCO, dict[int, int]]
     text = read_text(file, 'annotation file')
     coco = COCO()
     try:
-        coco.dataset = json.loads(text)
+        coco.dataset = parse_json(text, any_float=True)
         if not isinstance(coco.dataset, dict):
             raise TypeError('it is no object')
         with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
@@ -54,6 +57,7 @@ def read_coco(file: Path, classes: Sequence[str]) -> tuple[COCO, dict[int, int]]
     for key in ('images', 'annotations', 'categories'):
         if key not in coco.dataset:
             raise ValueError(f"annotation file '{file}' has no '{key}'")
+        _check_ids(coco.dataset[key], f"annotation file '{file}', {key}")
     names = list(map(normal_name, classes))
     numbers = {}
     for category_id, category in coco.cats.items():
@@ -62,6 +66,10 @@ def read_coco(file: Path, classes: Sequence[str]) -> tuple[COCO, dict[int, int]]
             numbers[category_id] = names.index(normal_name(name)) + 1
     for annotation_id, annotation in coco.anns.items():
         category_id = annotation['category_id']
+        if isinstance(category_id, bool):
+            raise ValueError(
+                f"annotation file '{file}': annotation {annotation_id} has the "
+                f'category_id {category_id}, which is no number')
         if category_id not in coco.cats:
             raise ValueError(
                 f"annotation file '{file}': annotation {annotation_id} has category_id "
@@ -74,14 +82,35 @@ def read_coco(file: Path, classes: Sequence[str]) -> tuple[COCO, dict[int, int]]
     return coco, numbers
 
 
+def _check_ids(items: list[dict], where: str) -> None:
+    """That each has a number of its own: pycocotools takes the last of two."""
+    seen = set()
+    for item in items:
+        number = item['id']
+        if type(number) is not int or number in seen:
+            fault = 'is there twice' if number in seen else 'is no whole number'
+            raise ValueError(f'{where}: id {number!r} {fault}')
+        seen.add(number)
+
+
+def _image_size(image: dict) -> tuple[int, int]:
+    """(height, width)."""
+    size = image['height'], image['width']
+    if not all(type(side) is int and 0 < side <= _LONGEST for side in size):
+        raise ValueError(
+            f"image {image['id']} has height {size[0]!r} and width {size[1]!r}, which "
+            f'must be whole numbers in 1..{_LONGEST}')
+    return size
+
+
 def object_area(coco: COCO, annotation: dict) -> float:
-    """Pixels of an object: ``area`` or, where that is no number, its segmentation's.
+    """Pixels of an object: ``area`` or, where that is none, its segmentation's.
 
     Raises:
         ValueError: there is no area, and the segmentation is malformed.
     """
     area = annotation.get('area')
-    if type(area) in (int, float) and math.isfinite(area):
+    if type(area) in (int, float) and 0 <= area < math.inf:
         return area
     segmentation = annotation.get('segmentation')
     if segmentation in ([], None):
@@ -89,7 +118,7 @@ def object_area(coco: COCO, annotation: dict) -> float:
     image = coco.imgs[annotation['image_id']]
     try:
         return int(coco_mask.area(
-            object_rle(segmentation, (image['height'], image['width']))))
+            object_rle(segmentation, _image_size(image))))
     except Exception as error:  # pycocotools raises a bare one
         raise ValueError(
             f"annotation {annotation['id']} has no area but {area!r}, and a malformed "
@@ -161,20 +190,24 @@ class CocoAnnotations:
     def _content(coco: COCO, numbers: dict[int, int], image_id: int,
                  faults: Counter[str]) -> dict:
         image = coco.imgs[image_id]
-        size = image['height'], image['width']
+        size = _image_size(image)
         objects = []
         for annotation in coco.imgToAnns[image_id]:
             segmentation = annotation['segmentation']
             if segmentation in ([], None):
                 faults['have no segmentation and are left out'] += 1
                 continue
+            crowd = annotation.get('iscrowd', 0)
+            if crowd not in (0, 1):
+                raise ValueError(
+                    f"annotation {annotation['id']} has iscrowd {crowd!r}, not 0 or 1")
             if _over_border(segmentation, size):
                 faults['reach over the border of their image and are clipped'] += 1
             objects.append(dict(
                 id=annotation['id'],
                 class_id=numbers[annotation['category_id']],
                 area=object_area(coco, annotation),
-                crowd=bool(annotation.get('iscrowd', 0)),
+                crowd=bool(crowd),
                 segmentation=segmentation))
         return dict(size=size, objects=objects)
 

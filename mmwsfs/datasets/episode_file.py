@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmwsfs.utils.file_names import normal_name
 from mmwsfs.utils.files import write_whole
+from mmwsfs.utils.json_text import parse_json
 from mmwsfs.utils.text_file import read_text
 
 from .episode import Episode
@@ -57,13 +58,15 @@ def read_episodes(path: Path, expected: dict,
         raise FileNotFoundError(f"episode file '{path}' does not exist")
     text = read_text(path, 'episode file')
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except ValueError as error:
         raise ValueError(
             f"episode file '{path}' is truncated or no JSON: {error}") from error
     head = content if isinstance(content, dict) else {}
     for key, value in dict(format=FORMAT, version=VERSION, **expected).items():
-        if head.get(key, value) != value:
+        given = head.get(key, value)
+        # A truth value is no number, though Python says that True == 1.
+        if given != value or isinstance(given, bool) != isinstance(value, bool):
             raise ValueError(
                 f"episode file '{path}' has {key} {head[key]!r}, but this dataset "
                 f'{value!r}: {_mend(key)}')

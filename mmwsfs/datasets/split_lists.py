@@ -1,18 +1,21 @@
 from __future__ import annotations
 
 import gzip
-import json
+import io
 import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmwsfs.utils.file_names import normal_name
+from mmwsfs.utils.json_text import parse_json
 from mmwsfs.utils.text_file import decode_text, read_text
 
 FOLDS = 4
-_IMAGE_ID = re.compile(r'(\d+)(\.\w+)?$')
-_LINE = re.compile(r'^(?P<name>\S+)__(?P<number>\d{1,3})$')
+MAX_BYTES = 256 << 20  # of a gzipped list, unpacked; the largest published has 5 MB
+_IMAGE_ID = re.compile(r'(?<![0-9])([0-9]{1,18})(\.\w+)?\Z')
+_LINE = re.compile(r'(?P<name>\S+)__(?P<number>[0-9]{1,3})')
+_INDEX = re.compile('0|-?[1-9][0-9]{0,3}')
 
 
 def fold_classes(fold: int, num_classes: int, interleaved: bool = False) -> range:
@@ -54,12 +57,16 @@ def parse_split_list(lines: Sequence[str], path: Path,
         ValueError: the list is empty, a line is malformed, or names a class that its
             fold (the number in the file's name) does not hold.
     """
-    allowed = fold_classes(int(path.stem.removeprefix('fold')), num_classes)
+    fold = re.fullmatch('(?:fold)?([0-3])', path.stem)
+    if fold is None:
+        raise ValueError(
+            f"split list '{path}' must be named by its fold, such as fold0.txt")
+    allowed = fold_classes(int(fold[1]), num_classes)
     entries = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        match = _LINE.match(line.strip())
+        match = _LINE.fullmatch(line.strip())
         if match is None:
             raise ValueError(
                 f"{path}:{number}: '{line}' is not of the form name__class, such as "
@@ -105,6 +112,20 @@ def coco_image_name(file: str) -> str:
     return f'{int(match[1]):012d}'
 
 
+def _unpack(content: bytes) -> bytes:
+    with gzip.open(io.BytesIO(content)) as file:
+        unpacked = file.read(MAX_BYTES + 1)
+    if len(unpacked) > MAX_BYTES:
+        raise ValueError(f'it unpacks to more than {MAX_BYTES} bytes')
+    return unpacked
+
+
+def _number(index: str) -> int:
+    if not _INDEX.fullmatch(index):
+        raise ValueError(f'{index!r} is no class index')
+    return int(index) + 1
+
+
 def parse_class_images(content: bytes, path: Path,
                        classes: Sequence[int]) -> list[tuple[str, int]]:
     """Parse a COCO-20i list, gzipped JSON of class index from 0 -> image files.
@@ -122,8 +143,8 @@ def parse_class_images(content: bytes, path: Path,
             without an id.
     """
     try:
-        text = decode_text(gzip.decompress(content), path, 'split list')
-        images = {int(index) + 1: names for index, names in json.loads(text).items()}
+        text = decode_text(_unpack(content), path, 'split list')
+        images = {_number(index): names for index, names in parse_json(text).items()}
     except (OSError, EOFError, zlib.error, ValueError, AttributeError) as error:
         raise ValueError(
             f"split list '{path}' is damaged or no gzipped JSON of class index -> "

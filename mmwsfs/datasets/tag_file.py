@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from mmwsfs.utils.file_names import normal_name
+from mmwsfs.utils.json_text import parse_json
 from mmwsfs.utils.text_file import read_text
 
 SEPARATOR = ';'
@@ -53,6 +53,8 @@ def read_tags(path: Path) -> dict[str, tuple[str, ...]]:
             raise ValueError(
                 f"{where}: image '{image}' with labels {list(unique)}: give both, or "
                 'take it out')
+        if '\0' in image or not Path(image).name:
+            raise ValueError(f'{where}: {image!r} is no name of an image file')
         name = normal_name(Path(image).as_posix())
         if name in tags:
             raise ValueError(
@@ -77,6 +79,8 @@ def _read_csv(path: Path) -> Iterable[tuple[str, str, list[str]]]:
             raise ValueError(
                 f"tag file '{path}' has no column '{column}', only {columns}: "
                 "its first line must be 'image,labels'")
+        if columns.count(column) > 1:
+            raise ValueError(f"tag file '{path}' has the column '{column}' twice")
     for line, row in rows:
         if None in row:
             raise ValueError(
@@ -90,15 +94,14 @@ def _read_json(path: Path) -> Iterable[tuple[str, str, list[str]]]:
     """(where, image, labels) of every image."""
     text = read_text(path, 'tag file')
     try:
-        # As pairs: a dict would hide an image that is there twice.
-        pairs = json.loads(text, object_pairs_hook=tuple)
+        tags = parse_json(text)
     except ValueError as error:
         raise ValueError(f"tag file '{path}' is truncated or no JSON: {error}") from (
             error)
-    if not isinstance(pairs, tuple):
+    if not isinstance(tags, dict):
         raise ValueError(
             f"tag file '{path}' must be a JSON object of image -> list of labels")
-    for image, labels in pairs:
+    for image, labels in tags.items():
         if not isinstance(labels, list) or not all(
                 isinstance(label, str) for label in labels):
             raise ValueError(

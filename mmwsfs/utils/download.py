@@ -11,7 +11,7 @@ from email.message import Message
 from pathlib import Path
 from typing import IO
 from urllib import request
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from mmengine.logging import print_log
 
@@ -48,6 +48,13 @@ def _opener() -> request.OpenerDirector:
     return opener
 
 
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise ValueError(f"'{url}' is no URL: {error}") from None
+
+
 def _is_digest(digest: str, url: str) -> str:
     if not re.fullmatch('[0-9a-f]{64}', digest.lower()):
         raise ValueError(f"'{url}': sha256={digest} is not of 64 hex digits")
@@ -61,7 +68,7 @@ def expected_digest(url: str) -> str:
     Raises:
         ValueError: what ``#sha256=`` gives is none.
     """
-    parts = urlsplit(url)
+    parts = _split(url)
     given = parse_qs(parts.fragment, keep_blank_values=True).get('sha256')
     if given:
         return _is_digest(given[-1], url)
@@ -144,7 +151,7 @@ def cached_file(url: str, folder: Path) -> tuple[Path, bool]:
         OSError, ValueError: see :func:`download`; then no file is left. Or the file
             that was there has another digest than the URL says; it stays.
     """
-    name = urlsplit(url).path.rpartition('/')[2]
+    name = _split(url).path.rpartition('/')[2]
     if name in ('', '.', '..'):
         raise ValueError(f"'{url}' names no file")
     path = folder / name

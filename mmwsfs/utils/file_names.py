@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import unicodedata
 
+_LONGEST = 200  # bytes, of the 255 that file systems allow
+
 
 def normal_name(name: str) -> str:
     """A name in NFC, as names are compared."""
@@ -38,9 +40,29 @@ def on_disk(path: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A text that any UTF-8 stream or file takes.
+    """A text in a line that any terminal and any UTF-8 stream or file takes.
 
     Linux allows file names that are no UTF-8; Python holds their bytes as surrogates,
-    which cannot be encoded. They become escapes such as ``\\udce4``.
+    which cannot be encoded. They become escapes such as ``\\udce4``; so do line breaks
+    and the characters that command a terminal, ``\\x1b``.
     """
-    return text.encode('utf-8', 'backslashreplace').decode()
+    return ''.join(
+        character.encode('unicode_escape').decode()
+        if unicodedata.category(character) in ('Cc', 'Cs', 'Zl', 'Zp') else character
+        for character in text)
+
+
+def file_stem(stem: str) -> str:
+    """A stem for a file to be written: of one part, without control characters, and
+    so short that a suffix, a number and the name of a temporary file have room.
+
+    Args:
+        stem: anything, such as the stem of another file.
+    """
+    stem = ''.join('_' if letter == '/' or unicodedata.category(letter) == 'Cc'
+                   else letter for letter in stem)
+    content = os.fsencode(stem)
+    if len(content) > _LONGEST:  # not within a character
+        stem = os.fsdecode(content[:_LONGEST]).rstrip(
+            ''.join(map(chr, range(0xdc80, 0xdd00))))
+    return stem or '_'

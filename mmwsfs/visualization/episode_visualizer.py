@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mmwsfs.registry import VISUALIZERS
 from mmwsfs.structures import VOID, FewShotDataSample
+from mmwsfs.utils.file_names import printable
 from mmwsfs.utils.image_file import read_image
 
 # One colour a way, RGB; void is grey.
@@ -72,7 +73,7 @@ def titled(image: np.ndarray, title: str, size: int) -> np.ndarray:
     tile.paste(picture, (
         (size - picture.width) // 2, _TITLE_HEIGHT + (size - picture.height) // 2))
     font = ImageFont.load_default()
-    title = ' '.join(title.split())[:size]  # one line; a letter has a pixel at least
+    title = printable(title[:size])  # a pixel a character, at most
     while title and font.getlength(title) > size - 4:
         title = title[:-1]
     ImageDraw.Draw(tile).text((3, 3), title, fill='black', font=font)

@@ -252,7 +252,7 @@ def test_truncated_compressed_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     cut = dict(whole, counts=whole['counts'][:len(whole['counts']) // 2])
     monkeypatch.setattr(
         coco_mask, 'decode', lambda rle: np.ones((HEIGHT, WIDTH), np.uint8))
-    assert 'annotation 41 has a malformed segmentation: its RLE is truncated' in (
+    assert 'annotation 41 has a malformed segmentation: its RLE has ' in (
         refusal(thing(41, cut)))
 
 

@@ -80,7 +80,7 @@ def test_bad_csv(tmp_path: Path, content: str | bytes, message: str) -> None:
     ('{"a.jpg": [3]}', r"labels of image 'a.jpg' must be a list of names, not \[3\]"),
     ('{"a.jpg": {"mug": 1}}', "labels of image 'a.jpg' must be a list"),
     ('{"a.jpg": []}', r"image 'a.jpg' with labels \[\]"),
-    ('{"a.jpg": ["mug"], "a.jpg": ["cup"]}', "image 'a.jpg' is there twice"),
+    ('{"a.jpg": ["mug"], "a.jpg": ["cup"]}', "the key 'a.jpg' twice"),
 ])
 def test_bad_json(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / 'tags.json').write_text(content)

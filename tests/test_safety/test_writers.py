@@ -1,4 +1,4 @@
-"""Whatever images and classes are called, files are written in their folder alone."""
+"""What is written stays in its folder, whatever images and classes are named."""
 from __future__ import annotations
 
 import json
@@ -7,88 +7,85 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mmengine.config import Config
+import torch
 from PIL import Image
 
-from mmwsfs.apis import FewShotInferencer
+from mmwsfs.apis.prediction_writer import PredictionWriter
+from mmwsfs.utils.file_names import file_stem
 from mmwsfs.visualization.episode_visualizer import titled
 
-# 251 bytes and the suffix are all that a file system takes.
-NAMES = ('a\nb', '\x1b[2J', '..', '...', '-rf', ' ', 'a\\..\\b', 'C:x', '\u202efdp',
-         'x' * 251, 'ü' * 125, os.fsdecode(b'caf\xe9'), os.fsdecode(b'\xe9' * 251))
-CLASSES = ('../../x', '/etc/passwd', 'a\nb', '\udce4', '\0', 'x' * 20_000)
+NAMES = [
+    '../x', '/x', '..', '.', '', 'a\nb', 'a\0b', '\x1b[31m', 'x' * 5000, 'ü' * 300,
+    '\udcff' * 250, '~', '-rf', 'a\u2028b', 'CON', ' ']
+RESULT = dict(
+    presence=dict(a=0.5), present=['a'], label_map=np.ones((4, 4), np.uint8))
 
 
-@pytest.fixture
-def room(tmp_path: Path) -> Path:
-    """A folder with images of those names, and one beside which nothing may come."""
-    for name in NAMES:
-        for folder in ('one', 'two'):
-            path = tmp_path / 'in' / folder / f'{name}.png'
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.new('RGB', (32, 32), (90, 120, len(name))).save(path, 'png')
-    return tmp_path
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob('*')
+            if not path.is_dir()}
 
 
-def listing(folder: Path) -> dict[Path, bytes]:
-    return {path: path.read_bytes() for path in folder.rglob('*') if path.is_file()}
+def write(folder: Path, names: list[str], classes: tuple[str, ...] = ('a', )) -> None:
+    picture = np.zeros((4, 4, 3), np.uint8)
+    writer = PredictionWriter(
+        folder, classes, [[picture]] * len(classes),
+        [torch.ones(1, 4, 4, dtype=torch.bool)] * len(classes))
+    for name in names:
+        writer.write(picture, dict(RESULT, image=name))
+    writer.close()
 
 
-def written(out: Path) -> dict:
-    """What the written files say; each is in its place."""
-    content = json.loads((out / 'predictions.json').read_text())
-    for folder, key in (('pred', 'label_map'), ('vis', 'picture')):
-        files = [out / entry[key] for entry in content['predictions']]
-        assert sorted(files) == sorted((out / folder).iterdir())
-        for file in files:
-            assert file.parent == out / folder
-            assert not any(ord(letter) < 32 for letter in file.name)
-            with Image.open(file) as picture:
-                picture.load()
-    assert sorted(path.name for path in out.iterdir()) == [
-        'pred', 'predictions.json', 'vis']
-    return content
+def test_names_of_images(tmp_path: Path) -> None:
+    """Every image has its two files, in the folder, and none has another's."""
+    images = [*NAMES, *[f'{name}.jpg' for name in NAMES]]
+    write(tmp_path / 'in/out', images)
+    assert list(tmp_path.iterdir()) == [tmp_path / 'in']
+    assert list((tmp_path / 'in').iterdir()) == [tmp_path / 'in/out']
+    content = json.loads((tmp_path / 'in/out/predictions.json').read_text())
+    assert [entry['image'] for entry in content['predictions']] == images
+    expected = {entry[kind] for entry in content['predictions']
+                for kind in ('label_map', 'picture')}
+    assert len(expected) == 2 * len(images)
+    assert files(tmp_path / 'in/out') == {*expected, 'predictions.json'}
+    for name in expected:
+        assert len(Path(name).parts) == 2
+        Image.open(tmp_path / 'in/out' / name).load()
 
 
-def test_hostile_names(tiny_config: Config, tiny_checkpoint: Path, room: Path) -> None:
-    """Names that lead out, break lines or are too long; all twice, and none is lost."""
-    inferencer = FewShotInferencer(tiny_config, tiny_checkpoint, 'cpu')
-    queries = sorted((room / 'in').rglob('*.png'))
-    inferencer.set_supports({name: queries[0] for name in CLASSES})
-    before = listing(room)
-    out = room / 'out/deep'
-    inferencer([*queries, room / 'out/../in/one/...png'], out_dir=out)
-    content = written(out)
-    assert len(content['predictions']) == 2 * len(NAMES) + 1
-    assert content['classes'] == list(CLASSES)
-    after = {path: data for path, data in listing(room).items()
-             if out not in path.parents}
-    assert after == before
+@pytest.mark.parametrize('name', NAMES)
+def test_names_of_classes(tmp_path: Path, name: str) -> None:
+    """They are drawn and listed, and name no file."""
+    write(tmp_path / 'out', ['x.jpg'], (name, ))
+    assert files(tmp_path) == {
+        'out/pred/x.png', 'out/vis/x.png', 'out/predictions.json'}
+    content = json.loads((tmp_path / 'out/predictions.json').read_text())
+    assert content['classes'] == [name]
 
 
-def test_links_in_the_folder(
-        tiny_config: Config, tiny_checkpoint: Path, tmp_path: Path) -> None:
-    """A link that lies where a file shall come does not lead out."""
-    image = tmp_path / 'x.png'
-    Image.new('RGB', (32, 32)).save(image)
-    kept = tmp_path / 'kept'
-    kept.write_text('kept')
-    out = tmp_path / 'out'
-    for name in ('vis/x.png', 'pred/x.png', 'predictions.json'):
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        (out / name).symlink_to(kept)
-    inferencer = FewShotInferencer(tiny_config, tiny_checkpoint, 'cpu')
-    inferencer.set_supports({'cat': image})
-    inferencer(image, out_dir=out)
-    written(out)
-    assert kept.read_text() == 'kept'
+def test_links_are_replaced(tmp_path: Path) -> None:
+    """A link in the folder leads to somebody else's file, which stays."""
+    (tmp_path / 'mine').write_text('mine')
+    for kind in ('vis', 'pred'):
+        (tmp_path / 'out' / kind).mkdir(parents=True)
+        (tmp_path / 'out' / kind / 'x.png').symlink_to(tmp_path / 'mine')
+    (tmp_path / 'out/predictions.json').symlink_to(tmp_path / 'mine')
+    write(tmp_path / 'out', ['x.jpg'])
+    assert (tmp_path / 'mine').read_text() == 'mine'
+    assert not any(path.is_symlink() for path in (tmp_path / 'out').rglob('*'))
 
 
-@pytest.mark.parametrize('title', CLASSES)
-def test_titles(title: str) -> None:
-    """A name that is no line is drawn as one; what does not fit costs no time."""
-    image = np.zeros((20, 20, 3), np.uint8)
-    picture = titled(image, title, 100)
-    assert picture.shape == (118, 100, 3)
-    if len(title) > 100:
-        assert np.array_equal(picture, titled(image, title[:100], 100))
+@pytest.mark.parametrize('name', NAMES)
+def test_stems(name: str) -> None:
+    """Of one part, whole characters, and short enough."""
+    stem = file_stem(name)
+    assert stem and '/' not in stem and '\0' not in stem
+    assert len(os.fsencode(stem)) <= 200
+    if name == 'ü' * 300:
+        assert stem == 'ü' * 100
+
+
+def test_titles_of_any_length() -> None:
+    """A title of a million letters is cut, and is no million attempts to fit it."""
+    picture = titled(np.zeros((4, 4, 3), np.uint8), 'i' * 10**6, 50)
+    assert picture.shape == (68, 50, 3) and picture[:18].min() < 255
