@@ -53,13 +53,14 @@ def printable(text: str) -> str:
 
 
 def file_stem(stem: str) -> str:
-    """A stem for a file to be written: of one part, and so short that a suffix, a
-    number and the name of a temporary file beside it have room.
+    """A stem for a file to be written: of one part, without control characters, and
+    so short that a suffix, a number and the name of a temporary file have room.
 
     Args:
         stem: anything, such as the stem of another file.
     """
-    stem = stem.replace('/', '_').replace('\0', '_')
+    stem = ''.join('_' if letter == '/' or unicodedata.category(letter) == 'Cc'
+                   else letter for letter in stem)
     content = os.fsencode(stem)
     if len(content) > _LONGEST:  # not within a character
         stem = os.fsdecode(content[:_LONGEST]).rstrip(

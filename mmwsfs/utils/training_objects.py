@@ -8,6 +8,7 @@ something that makes numbers alone. What comes out is what was written.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any, SupportsIndex
@@ -72,8 +73,12 @@ def _scalar(dtype: _DType, content: bytes) -> Any:
     return np.frombuffer(content, dtype.value).reshape(())[()]
 
 
-def _nothing(*args: object) -> None:
+def _statistic(owner: object, name: str) -> Callable:
     """Takes ``getattr``'s place, by which a history names its statistics."""
+    found = vars(HistoryBuffer).get(name) if owner is _History else None
+    if name[:1] == '_' or not inspect.isfunction(found):
+        raise UnpicklingError(f'GLOBAL builtins.getattr of {name!r}')
+    return found
 
 
 def _no_bytes() -> bytes:
@@ -83,7 +88,7 @@ def _no_bytes() -> bytes:
 
 # For read_checkpoint: what stands for which name. NumPy 1 and 2 name places otherwise.
 TRAINING_OBJECTS: tuple[tuple[Callable, str], ...] = (
-    (_nothing, 'builtins.getattr'),
+    (_statistic, 'builtins.getattr'),
     (_no_bytes, 'builtins.bytes'),
     (_History, f'{HistoryBuffer.__module__}.HistoryBuffer'),
     (_Array, 'numpy.ndarray'),

