@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
+from pickle import UnpicklingError
 from typing import Any, SupportsIndex
 
 import numpy as np
