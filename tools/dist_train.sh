@@ -8,7 +8,7 @@ CONFIG=$1
 PROCESSES=$2
 
 PYTHONPATH="$(dirname "$0")/..:${PYTHONPATH:-}" \
-python -m torch.distributed.run \
+exec python -m torch.distributed.run \
     --nnodes="${NNODES:-1}" \
     --node_rank="${NODE_RANK:-0}" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" \
