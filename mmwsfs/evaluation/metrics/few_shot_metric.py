@@ -20,7 +20,6 @@ from mmwsfs.utils.areas import (
 from mmwsfs.utils.files import whole_file
 from mmwsfs.utils.tables import text_table
 
-
 # What scoring needs, and where it is from.
 _NEEDED = dict(
     pred_sem_seg="the model's predict gives: label maps, (1, H, W), 0 = background, "
