@@ -17,6 +17,7 @@ train_dataloader = dict(
 custom_hooks = [
     dict(
         type='mmwsfs.TagSupervisionHook',
-        labeler=dict(type='mmwsfs.AttentionLabeler', adaptive=0.5),
+        labeler=dict(
+            type='mmwsfs.AttentionLabeler', adaptive=0.5, affinity=20.),
         pipeline=[*load, pack]),
 ]

@@ -1,5 +1,5 @@
-# Our frozen backbone under mmseg's SegformerHead, which takes maps of any size: the four
-# blocks need no neck.
+# Our frozen backbone under mmseg's SegformerHead, which takes maps of any size: the
+# four blocks need no neck.
 _base_ = [
     './_base_/dinov2-vit-s.py', './_base_/voc12.py', './_base_/schedule_4k.py']
 

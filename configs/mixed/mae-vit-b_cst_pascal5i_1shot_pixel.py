@@ -1,5 +1,5 @@
-# CST on mmpretrain's own ViT-B/16 with MAE's weights. ViTAdapter gives what the few-shot
-# model asks for; sizes of all other parts follow.
+# CST on mmpretrain's own ViT-B/16 with MAE's weights. ViTAdapter gives what the
+# few-shot model asks for; sizes of all other parts follow.
 _base_ = '../wsfs/vit-s_pascal5i_1shot_pixel.py'
 
 model = dict(

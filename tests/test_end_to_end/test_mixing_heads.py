@@ -77,7 +77,8 @@ def rates(config: Path, **settings) -> dict[str, float]:
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return {names[id(parameter)]: group['lr'] / cfg.optim_wrapper.optimizer.lr
-            for group in wrapper.optimizer.param_groups for parameter in group['params']}
+            for group in wrapper.optimizer.param_groups
+            for parameter in group['params']}
 
 
 def test_rates_of_layer_wise_decay(tiny):

@@ -78,7 +78,8 @@ def test_format_only(tmp_path: Path) -> None:
     ('gt_presence', 'PackEpisodeInputs gives')])
 def test_what_is_missing_is_said(name: str, mend: str) -> None:
     """Of which episode, what it is and who gives it."""
-    with pytest.raises(ValueError, match=f'episode 7: FewShotMetric needs {name}.*{mend}'):
+    message = f'episode 7: FewShotMetric needs {name}.*{mend}'
+    with pytest.raises(ValueError, match=message):
         score(FewShotMetric(), [episode(7, name)], 1)
 
 

@@ -1,5 +1,5 @@
-# 4000 steps of AdamW, and what mmseg's tools expect of a config. The constructor keeps a
-# frozen backbone out of the optimizer.
+# 4000 steps of AdamW, and what mmseg's tools expect of a config. The constructor keeps
+# a frozen backbone out of the optimizer.
 custom_imports = dict(imports=['mmwsfs'], allow_failed_imports=False)
 default_scope = 'mmseg'
 max_iters = 4000

@@ -1,5 +1,5 @@
-# VOC 2012 at 224 x 224, as mmseg has it. The images of training and validation are those
-# of `$MMWSFS_LISTS/train.txt` and `val.txt`, by default VOC's own lists.
+# VOC 2012 at 224 x 224, as mmseg has it. The images of training and validation are
+# those of `$MMWSFS_LISTS/train.txt` and `val.txt`, by default VOC's own lists.
 data_root = '{{$MMWSFS_DATA_ROOT:data}}/VOCdevkit/VOC2012'
 lists = '{{$MMWSFS_LISTS:ImageSets/Segmentation}}'
 img_size = (224, 224)

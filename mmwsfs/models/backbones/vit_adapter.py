@@ -34,8 +34,8 @@ class ViTAdapter(FeatureBackbone):
         if not issubclass(
                 MODELS.get(kind) if isinstance(kind, str) else kind, VisionTransformer):
             raise ValueError(
-                f"ViTAdapter takes mmpretrain.VisionTransformer or a child of it, which "
-                f"'{kind}' is not: adapt it by a FeatureBackbone of your own")
+                'ViTAdapter takes mmpretrain.VisionTransformer or a child of it, '
+                f"which '{kind}' is not: adapt it by a FeatureBackbone of your own")
         self.vit = MODELS.build(dict(vit, out_type='raw', out_indices=-1))
         if not self.vit.with_cls_token:
             raise ValueError(

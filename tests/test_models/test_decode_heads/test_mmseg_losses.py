@@ -90,7 +90,8 @@ def test_focal_of_presence() -> None:
     assert values[0] == pytest.approx(values[1])
 
 
-@pytest.mark.parametrize('config', [DICE, FOCAL, LOVASZ], ids=['dice', 'focal', 'lovasz'])
+@pytest.mark.parametrize(
+    'config', [DICE, FOCAL, LOVASZ], ids=['dice', 'focal', 'lovasz'])
 def test_all_reach_the_weights(config: dict) -> None:
     """Beside cross entropy, under their own names."""
     torch.manual_seed(0)
