@@ -22,8 +22,9 @@ def _is_integer(value: object) -> bool:
 
 
 def _is_number(value: Any) -> bool:
+    number: Any = value
     return isinstance(value, Real) and not isinstance(value, bool) and (
-        -math.inf < value < math.inf)
+        -math.inf < number < math.inf)
 
 
 def _are(test: Callable[[object], bool]) -> Callable[[object], bool]:
@@ -56,7 +57,7 @@ _SIZES = re.compile(
     'img_size|patch_size|(in_|out_)?channels|kernels|embed_dims|num_(layers|heads)')
 _COUNTS = re.compile('num_registers|steps|interval|num_pictures')  # 0 at least
 # Arguments of which the class itself says what they may be.
-_OWN = ('fold', 'masks', 'mask_seed', 'support_masks', 'supervision')
+_OWN = ('fold', 'img_size', 'masks', 'mask_seed', 'support_masks', 'supervision')
 _LARGEST = 2**31 - 1
 
 

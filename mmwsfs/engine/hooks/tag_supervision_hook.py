@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from mmengine.dataset import Compose
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmengine.structures import PixelData
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmwsfs.datasets.transforms import LoadTags
 from mmwsfs.models.build_part import build_part
@@ -79,7 +80,7 @@ class TagSupervisionHook(Hook):
         self._background = self._numbers.get('background', VOID)
         self._supports = self._class_supports(runner)
 
-    def _find_backbone(self, model: nn.Module) -> nn.Module:
+    def _find_backbone(self, model: Any) -> Any:
         if self.backbone_config is None:
             backbone = model.backbone
         else:
@@ -144,6 +145,7 @@ class TagSupervisionHook(Hook):
         Raises:
             ValueError: they have masks already, or no tags.
         """
+        assert data_batch is not None
         samples = data_batch['data_samples']
         for sample in samples:
             if 'gt_sem_seg' in sample:

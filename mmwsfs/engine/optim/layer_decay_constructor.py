@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from mmpretrain.engine.optimizers import LearningRateDecayOptimWrapperConstructor
 from torch import nn
@@ -27,14 +28,14 @@ class LayerDecayOptimWrapperConstructor(LearningRateDecayOptimWrapperConstructor
                    module: nn.Module,
                    prefix: str = '',
                    get_layer_depth: Callable | None = None,
-                   **kwargs) -> None:
+                   **kwargs: Any) -> None:
         """Add a module's parameters, one group each.
 
         Raises:
             ValueError: the model's backbone has no ``get_layer_depth``.
         """
         if get_layer_depth is None:
-            backbone = getattr(module, 'backbone', None)
+            backbone: Any = getattr(module, 'backbone', None)
             if not hasattr(backbone, 'get_layer_depth'):
                 raise ValueError(
                     f'{type(self).__name__} needs a model whose backbone has '

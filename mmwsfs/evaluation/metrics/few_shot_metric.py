@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import MMLogger
 from PIL import Image
-from torch import Tensor
 
 from mmwsfs.evaluation.bootstrap import percentile_interval, resample_counts
 from mmwsfs.registry import METRICS
@@ -17,6 +17,7 @@ from mmwsfs.utils.areas import (
     confusion_matrix,
     foreground_areas,
 )
+from mmwsfs.utils.file_names import file_stem
 from mmwsfs.utils.files import whole_file
 from mmwsfs.utils.tables import text_table
 
@@ -29,7 +30,7 @@ _NEEDED = dict(
     'format_only=True writes label maps and scores nothing')
 
 
-def _get(sample: dict, name: str) -> Tensor | dict:
+def _get(sample: dict, name: str) -> Any:
     """A field of a data sample.
 
     Raises:
@@ -159,9 +160,10 @@ class FewShotMetric(BaseMetric):
     def _write(self, sample: dict) -> None:
         """Write the label map of an episode."""
         label_map = _get(sample, 'pred_sem_seg')['data'].squeeze(0).cpu().numpy()
-        name = f"{sample['episode']:06d}_{Path(sample['query_path']).stem}.png"
+        stem = file_stem(Path(sample['query_path']).stem)
+        name = f"{sample['episode']:06d}_{stem}.png"
         # Whole: two ranks may write an episode that fills up their shares.
-        with whole_file(Path(self.output_dir, name)) as path:
+        with whole_file(Path(self.output_dir or '', name)) as path:
             Image.fromarray(label_map.astype(np.uint8)).save(path, format='PNG')
 
     def evaluate(self, size: int) -> dict[str, float]:
