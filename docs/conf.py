@@ -34,6 +34,7 @@ napoleon_use_ivar = True
 nitpick_ignore = [('py:class', name) for name in ('optional', 'Path', 'Tensor')]
 nitpick_ignore_regex = [
     ('py:.*', r'(mmcv|mmengine|mmpretrain|mmseg|numpy|PIL|pycocotools|torch)\..*'),
+    ('py:class', r'mmwsfs\..*\.(T|Kind)'),  # type variables
     ('py:.*', r'(collections|contextlib|logging|np|nn|pathlib)\..*'),
 ]
 

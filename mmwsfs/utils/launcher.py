@@ -32,7 +32,7 @@ def prepare_launcher(cfg: Config, launcher: str,
 
     Args:
         cfg: changed in place.
-        launcher: one of :data:`LAUNCHERS`.
+        launcher: one of ``LAUNCHERS``.
         environ: of this process, changed in place.
 
     Raises:
