@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from tool_runs import REPOSITORY
 
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
@@ -32,8 +33,17 @@ def small_training(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path
 
 
 @pytest.fixture
+def one_thread() -> Iterator[None]:
+    """A forked process has none of this one's threads, and would wait for them."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
 def train(small_training: tuple[Path, Path], run_tool: Callable[..., None],
-          monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+          one_thread: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Trains in a work dir: ``train(work_dir, *arguments, resume=True)``."""
     config, root = small_training
     monkeypatch.setenv('MMWSFS_DATA_ROOT', str(root))
