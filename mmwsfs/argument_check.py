@@ -57,7 +57,7 @@ _SIZES = re.compile(
     'img_size|patch_size|(in_|out_)?channels|kernels|embed_dims|num_(layers|heads)')
 _COUNTS = re.compile('num_registers|steps|interval|num_pictures')  # 0 at least
 # Arguments of which the class itself says what they may be.
-_OWN = ('fold', 'img_size', 'masks', 'mask_seed', 'support_masks', 'supervision')
+_OWN = ('fold', 'FewShotDataset.img_size', 'masks', 'mask_seed', 'support_masks', 'supervision')
 _LARGEST = 2**31 - 1
 
 
@@ -99,9 +99,10 @@ def check_arguments(kind: Kind) -> Kind:
             given = {}
         for argument, value in given.items():
             parameter = signature.parameters[argument]
-            if argument not in _OWN and parameter.kind not in (
-                    parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) and (
-                    value is not parameter.default):
+            if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or (
+                    value is parameter.default):
+                continue
+            if argument not in _OWN and f'{kind.__name__}.{argument}' not in _OWN:
                 _check(kind.__name__, argument, parameter.annotation, value)
         init(self, *args, **kwargs)
 
