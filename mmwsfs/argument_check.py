@@ -57,7 +57,8 @@ _SIZES = re.compile(
     'img_size|patch_size|(in_|out_)?channels|kernels|embed_dims|num_(layers|heads)')
 _COUNTS = re.compile('num_registers|steps|interval|num_pictures')  # 0 at least
 # Arguments of which the class itself says what they may be.
-_OWN = ('fold', 'FewShotDataset.img_size', 'masks', 'mask_seed', 'support_masks', 'supervision')
+_OWN = ('fold', 'FewShotDataset.img_size', 'masks', 'mask_seed', 'support_masks',
+        'supervision')
 _LARGEST = 2**31 - 1
 
 
