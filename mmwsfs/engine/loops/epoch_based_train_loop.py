@@ -11,7 +11,7 @@ from .episode_sampler import episode_sampler
 
 @LOOPS.register_module()
 class EpochBasedTrainLoop(_EpochBasedTrainLoop):
-    """MMEngine's, with an end to the epochs of a :class:`TrainEpisodeSampler`.
+    """MMEngine's, with an end to the epochs of a :class:`.TrainEpisodeSampler`.
 
     That sampler's stream has none. Here an epoch is its list: every query once, or
     twice where the episodes are paired, a share of them on every rank. Epoch after
@@ -19,10 +19,10 @@ class EpochBasedTrainLoop(_EpochBasedTrainLoop):
     continues there; MMEngine's would begin the epoch anew.
 
     Args:
-        *args, **kwargs: as for MMEngine's.
+        args, kwargs: as for MMEngine's.
 
     Raises:
-        ValueError: see :meth:`TrainEpisodeSampler.check_batch_size`.
+        ValueError: see :meth:`.TrainEpisodeSampler.check_batch_size`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -11,13 +11,13 @@ from .episode_sampler import episode_sampler
 
 @LOOPS.register_module()
 class IterBasedTrainLoop(_IterBasedTrainLoop):
-    """MMEngine's; refuses a batch that does not suit a :class:`TrainEpisodeSampler`.
+    """MMEngine's; refuses a batch that does not suit a :class:`.TrainEpisodeSampler`.
 
     Args:
-        *args, **kwargs: as for MMEngine's.
+        args, kwargs: as for MMEngine's.
 
     Raises:
-        ValueError: see :meth:`TrainEpisodeSampler.check_batch_size`.
+        ValueError: see :meth:`.TrainEpisodeSampler.check_batch_size`.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

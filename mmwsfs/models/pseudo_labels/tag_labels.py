@@ -34,7 +34,7 @@ def label_by_tags(labeler: nn.Module, images: ViTFeatures,
     background.
 
     Args:
-        labeler: (supports, images, size) -> (P, *size) bool.
+        labeler: (supports, images, size) -> (P, H, W) bool.
         images: features of B images.
         tags: of every image its class numbers, one at least.
         supports: class number -> a support, a batch of one.
@@ -42,7 +42,7 @@ def label_by_tags(labeler: nn.Module, images: ViTFeatures,
         background: the label of pixels that no tag claims.
 
     Returns:
-        Tensor: (B, *size) uint8.
+        Tensor: (B, H, W) uint8.
     """
     images = images.without_tokens()
     pairs = [(row, tag) for row, row_tags in enumerate(tags) for tag in row_tags]
