@@ -46,6 +46,13 @@ texts = st.text(max_size=30) | st.lists(st.tuples(
 ).map(''.join), max_size=4).map('\n'.join)
 
 
+def put(path: Path, content: str | bytes) -> None:
+    """Write a file of anything."""
+    path.write_bytes(
+        content if isinstance(content, bytes) else
+        content.encode(errors='surrogatepass'))
+
+
 # ------------------------------------------------------------- lists
 @few
 @given(texts | st.binary(max_size=30))
@@ -53,9 +60,7 @@ texts = st.text(max_size=30) | st.lists(st.tuples(
 def test_split_lists(tmp_path: Path, content: str | bytes) -> None:
     """Entries have a name, and a class of the fold."""
     path = tmp_path / 'fold0.txt'
-    path.write_bytes(
-        content if isinstance(content, bytes) else
-        content.encode(errors='surrogatepass'))
+    put(path, content)
     with one_clear_error(str(path)):
         entries = read_split_list(path, 20)
         assert entries and all(
@@ -128,9 +133,7 @@ def test_coco_names(file: str) -> None:
 @given(st.text(max_size=20) | st.binary(max_size=20))
 def test_lists_of_masks(tmp_path: Path, content: str | bytes) -> None:
     path = tmp_path / 'masked.txt'
-    path.write_bytes(
-        content if isinstance(content, bytes) else
-        content.encode(errors='surrogatepass'))
+    put(path, content)
     with one_clear_error(str(path)):
         assert read_masked(path, ['a', 'b'], lambda line: line[:1]) <= {'a', 'b'}
 

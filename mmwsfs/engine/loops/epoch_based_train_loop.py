@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-from typing import Any
-
 from mmengine.runner import EpochBasedTrainLoop as _EpochBasedTrainLoop
 
 from mmwsfs.registry import LOOPS
 
-from .episode_sampler import episode_sampler
+from .episode_sampler import KnowsEpisodes
 
 
 @LOOPS.register_module()
-class EpochBasedTrainLoop(_EpochBasedTrainLoop):
+class EpochBasedTrainLoop(KnowsEpisodes, _EpochBasedTrainLoop):
     """MMEngine's, with an end to the epochs of a :class:`.TrainEpisodeSampler`.
 
     That sampler's stream has none. Here an epoch is its list: every query once, or
@@ -24,10 +22,6 @@ class EpochBasedTrainLoop(_EpochBasedTrainLoop):
     Raises:
         ValueError: see :meth:`.TrainEpisodeSampler.check_batch_size`.
     """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._sampler = episode_sampler(self.dataloader)
 
     def run_epoch(self) -> None:
         """Iterate one epoch, or what a resumed run has left of it."""

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-from typing import Any
-
 from mmengine.runner import IterBasedTrainLoop as _IterBasedTrainLoop
 
 from mmwsfs.registry import LOOPS
 
-from .episode_sampler import episode_sampler
+from .episode_sampler import KnowsEpisodes
 
 
 @LOOPS.register_module()
-class IterBasedTrainLoop(_IterBasedTrainLoop):
+class IterBasedTrainLoop(KnowsEpisodes, _IterBasedTrainLoop):
     """MMEngine's; refuses a batch that does not suit a :class:`.TrainEpisodeSampler`.
 
     Args:
@@ -19,7 +17,3 @@ class IterBasedTrainLoop(_IterBasedTrainLoop):
     Raises:
         ValueError: see :meth:`.TrainEpisodeSampler.check_batch_size`.
     """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        episode_sampler(self.dataloader)
