@@ -4,12 +4,12 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmwsfs.models.discriminant import discriminant
 from mmwsfs.models.patch_sums import PatchSums
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import Fitting, TokenGrid, TrainingImage, ViTFeatures
 
 RIDGE = 1.  # added to the covariance, in units of its mean eigenvalue
-EMPHASIS = 1.  # how much more the directions between classes count
 
 
 class _ObjectSums:
@@ -71,10 +71,8 @@ class DiscriminantMetric(BaseModule):
 
     Where a backbone's tokens differ most, they need not differ by class. From images
     that carry masks it is known how the patches of one class vary. For every block, on
-    its own, tokens lose their mean and are whitened by this variation (within-class
-    covariance normalisation, Hatch et al., Interspeech 2006); then the directions in
-    which the classes' means differ, a linear discriminant analysis's, count twice.
-    Fitted in closed form before training (:meth:`fit_to`), and then frozen; until then
+    its own, tokens lose their mean, are whitened by this variation, and the directions
+    in which the classes' means differ count twice (:func:`.discriminant`). Fitted in closed form before training (:meth:`fit_to`), and then frozen; until then
     it changes nothing. It holds for new classes too, as far as these vary and differ
     in the same ways.
 
@@ -113,14 +111,7 @@ class DiscriminantMetric(BaseModule):
                 'least')
         for matrix, within, means in zip(
                 self.matrix, sums.within(), sums.class_means()):
-            values, vectors = torch.linalg.eigh(within)
-            values = values.clamp_min(0) + RIDGE * values.mean()
-            whiten = vectors / values.sqrt() @ vectors.T
-            # As many directions as there are means, less one.
-            _, _, between = torch.linalg.svd(
-                (means - means.mean(dim=0)) @ whiten, full_matrices=False)
-            between = between[:len(means) - 1]
-            matrix.copy_(whiten + EMPHASIS * (whiten @ between.T) @ between)
+            matrix.copy_(discriminant(within, means, RIDGE))
         for offset, total in ((self.cls_offset, sums.cls),
                               (self.patch_offset, sums.patches)):
             mean = (total / sums.images).unsqueeze(1).to(offset)
