@@ -292,7 +292,7 @@ class EpisodeSegmentor(BaseSegmentor):
             logits = self.way_logits(asked.query, asked.supports, asked.shots)
             way = len(asked.masks)
             rows.append((
-                logits.presence[:way], torch.stack(logits.segmentation[:way])))
+                logits.presence[:way], torch.stack([*logits.segmentation[:way]])))
         presence, segmentation = (torch.stack(logits) for logits in zip(*rows))
         return presence, segmentation
 
