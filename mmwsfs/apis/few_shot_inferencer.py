@@ -13,7 +13,6 @@ from mmengine.registry import DefaultScope
 from torch import Tensor
 
 from mmwsfs.datasets.episode_pipeline import episode_pipeline
-from mmwsfs.models.segmentors.supports import Supports
 from mmwsfs.registry import INFERENCERS
 from mmwsfs.structures import VOID, ViTFeatures
 
@@ -28,15 +27,23 @@ class _Classes:
 
     Attributes:
         names: of the classes.
-        shots: K of every class.
-        supports: what the model keeps of all images, class by class.
+        shots: K of every class, then 1 for every negative.
+        negative_of: of every negative the number of its class, 0..N-1.
+        supports: what the model keeps of all images, class by class, then of the
+            negatives.
         pictures: N x K thumbnails.
     """
 
     names: list[str]
     shots: list[int]
-    supports: Supports
+    negative_of: list[int]
+    supports: Any
     pictures: list[list[np.ndarray]]
+
+    @property
+    def masks(self) -> Sequence[Tensor]:
+        """N of (K, h, w), those of the supports."""
+        return self.supports.masks.cpu().split(self.shots)[:len(self.names)]
 
 
 def _as_list(images: Any) -> list:
@@ -91,7 +98,8 @@ class FewShotInferencer:
     def set_supports(
             self,
             supports: Mapping[str, Image | Sequence[Image]],
-            masks: Mapping[str, Image | Sequence[Image | None]] | None = None) -> None:
+            masks: Mapping[str, Image | Sequence[Image | None]] | None = None,
+            negatives: Mapping[str, Image | Sequence[Image]] | None = None) -> None:
         """Set the classes to look for, in place of those set before.
 
         Args:
@@ -100,11 +108,16 @@ class FewShotInferencer:
             masks: class name -> K masks, see :class:`.ImagePipeline`, or None in a
                 mask's place. Images without one take the model's pseudo-mask, if it
                 was trained with those. Defaults to None.
+            negatives: class name -> photographs of what it is *not*, such as what it
+                is taken for. Where one of them explains a query, or a pixel, better
+                than the class's images, it is not the class. They need no masks. A
+                class may have none. Defaults to None.
 
         Raises:
             FileNotFoundError: a file is missing.
             ValueError: there are no classes or too many, a class has no images, masks
-                do not match the images or are missing, or a file is no image.
+                do not match the images or are missing, negatives are of no class, or a
+                file is no image.
         """
         listed = {name: _as_list(images) for name, images in supports.items()}
         listed_masks = self._check_supports(listed, {
@@ -119,12 +132,24 @@ class FewShotInferencer:
                 features.append(feature)
                 used_masks.append(self._support_mask(feature, prepared))
                 pictures[-1].append(thumbnail(prepared.original))
+        negative_of = []
+        for name, images in self._check_negatives(listed, negatives or {}).items():
+            for image in images:
+                prepared = self._support_pipeline(image)
+                feature = self._extract([prepared])
+                features.append(feature)
+                _, height, width = prepared.pixels.shape
+                with torch.no_grad():
+                    used_masks.append(
+                        self.model.negative_masks(feature, (height, width)))
+                negative_of.append(list(listed).index(name))
         with torch.no_grad():
             embedded = self.model.embed_supports(
                 ViTFeatures.cat(features), torch.cat(used_masks))
         self._classes = _Classes(
-            list(listed), [len(images) for images in listed.values()], embedded,
-            pictures)
+            list(listed),
+            [*map(len, listed.values()), *[1] * len(negative_of)], negative_of,
+            embedded, pictures)
 
     def _check_supports(
             self, supports: dict[str, list],
@@ -158,6 +183,18 @@ class FewShotInferencer:
                     'trained with masks needs: give masks, or take a config of '
                     "model.supervision='image' and its checkpoint")
         return complete
+
+    @staticmethod
+    def _check_negatives(
+            supports: dict[str, list],
+            negatives: Mapping[str, Image | Sequence[Image]]) -> dict[str, list]:
+        """The negatives of every class that has some."""
+        unknown = sorted(negatives.keys() - supports.keys())
+        if unknown:
+            raise ValueError(
+                f"negatives for class '{unknown[0]}', which has no support images: the "
+                f'classes are {list(supports)}')
+        return {name: _as_list(images) for name, images in negatives.items()}
 
     @torch.no_grad()
     def _extract(self, images: Sequence[PreparedImage]) -> ViTFeatures:
@@ -236,7 +273,7 @@ class FewShotInferencer:
                          ) -> Iterator[dict]:
         writer = PredictionWriter(
             out_dir, classes.names, classes.pictures,
-            classes.supports.masks.cpu().split(classes.shots)) if out_dir else None
+            classes.masks) if out_dir else None
         try:
             for start in range(0, len(queries), batch_size):
                 images = list(
@@ -257,10 +294,9 @@ class FewShotInferencer:
     @torch.no_grad()
     def _predict_query(self, classes: _Classes, image: PreparedImage,
                        features: ViTFeatures) -> dict:
-        cls_logits, seg_logits = self.model.pair_logits(features, classes.supports)
-        decision = self.model.decide(
-            cls_logits.split(classes.shots), seg_logits.split(classes.shots),
-            image.original.shape[:2])
+        decision = self.model.predict_query(
+            features, classes.supports, classes.shots, image.original.shape[:2],
+            classes.negative_of)
         if not bool(decision.scores.isfinite().all() & decision.probs.isfinite().all()):
             raise ValueError(
                 f'the prediction for {image.path or "an image in memory"} is NaN or '

@@ -20,13 +20,13 @@ from .pseudo_labels import (
     EnhancedLabeler,
     PseudoLabelEnhancer,
 )
-from .segmentors import FewShotSegmentor, PseudoMaskSegmentor
+from .segmentors import EpisodeSegmentor, FewShotSegmentor, PseudoMaskSegmentor
 from .token_metrics import DiscriminantMetric
 
 __all__ = [
     'AttentionLabeler', 'BatchDiceLoss', 'CNNAdapter', 'ClassProbe',
     'CorrelationTransformer', 'DINOVisionTransformer', 'DiscriminantMetric',
-    'EnhancedLabeler', 'FeatureBackbone', 'FeatureCache', 'FewShotClsHead',
+    'EnhancedLabeler', 'EpisodeSegmentor', 'FeatureBackbone', 'FeatureCache', 'FewShotClsHead',
     'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor', 'OneHotLoss',
     'PairPrior', 'PrototypeMaps', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor',
     'ViTAdapter'

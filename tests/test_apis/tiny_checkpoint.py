@@ -33,8 +33,9 @@ def decisive_model(cfg: Config) -> FewShotSegmentor:
     inputs = model.data_preprocessor(batch)
     for head, logits in zip((model.cls_head, model.seg_head),
                             model(**inputs, mode='tensor')):
-        # (B, N, K, 2) and (B, N, K, 2, H, W)
-        odds = logits.select(3, 1) - logits.select(3, 0)
+        # (B, 1, 2) and (B, 1, 1, 2, H, W)
+        axis = 2 if logits.ndim == 3 else 3
+        odds = logits.select(axis, 1) - logits.select(axis, 0)
         factor, last = 1.5 / odds.std(), head.layers[-1]
         last.weight.mul_(factor)
         last.bias.mul_(factor)

@@ -99,7 +99,7 @@ def our_logits(model: FewShotSegmentor, query: np.ndarray, support: np.ndarray,
         inputs=dict(query=[bgr[0]], support=[bgr[1][None, None]]),
         data_samples=[sample]))
     cls, seg = model(**data, mode='tensor')
-    return cls[0, 0, 0], seg[0, 0, 0]
+    return cls[0, 0], seg[0, 0, 0]
 
 
 @torch.no_grad()

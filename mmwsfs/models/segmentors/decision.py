@@ -1,11 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+
+class WayLogits(NamedTuple):
+    """What a model says of one query for N ways.
+
+    Attributes:
+        presence: (N, 2), absent/present.
+        segmentation: N of (V, 2, h, w), background/class: votes of equal weight, whose
+            probabilities are averaged. V may differ from way to way.
+    """
+
+    presence: Tensor
+    segmentation: Sequence[Tensor]
 
 
 class Decision(NamedTuple):
@@ -24,26 +37,64 @@ class Decision(NamedTuple):
     label_map: Tensor
 
 
-def decide(cls_logits: Iterable[Tensor], seg_logits: Iterable[Tensor],
-           size: tuple[int, int]) -> Decision:
-    """What is in one query, by its logits with the supports of N ways.
-
-    Probabilities are averaged over the shots. A way is present above 0.5. A pixel
-    takes the way of the largest foreground probability, or background (0) when
-    that is below 0.5.
+def mean_of_shots(logits: Tensor) -> Tensor:
+    """Logits whose probabilities are the mean of those of K shots.
 
     Args:
-        cls_logits: N of (K, 2), absent/present; K may differ from way to way.
-        seg_logits: N of (K, 2, h, w), background/class.
-        size: (H, W), the query's original size in pixels.
+        logits: (K, 2); of one shot they are the result.
+
+    Returns:
+        Tensor: (2,)
     """
-    scores = torch.stack([
-        logits.float().softmax(dim=1)[:, 1].mean() for logits in cls_logits])
+    if len(logits) == 1:
+        return logits[0]
+    return logits.float().log_softmax(dim=1).logsumexp(dim=0)
+
+
+def hold_against(probs: Tensor, negative_of: Sequence[int]) -> Tensor:
+    """Probabilities of N ways, against those of M negative supports.
+
+    A negative support shows what a way is not. It is asked about as if it were a way of
+    its own. Where it is more probable than the way, the way is no more probable than
+    its opposite, 1 - p: below 0.5 if the way was above. Elsewhere nothing changes.
+
+    Args:
+        probs: (N + M, ...), of the ways, then of the negatives.
+        negative_of: of every negative the way, 0..N-1, that it is not.
+
+    Returns:
+        Tensor: (N, ...)
+    """
+    ways, negatives = probs.split([len(probs) - len(negative_of), len(negative_of)])
+    held = ways.clone()
+    for way, negative in zip(negative_of, negatives):
+        held[way] = torch.where(
+            negative > ways[way], torch.minimum(held[way], 1 - negative), held[way])
+    return held
+
+
+def decide(logits: WayLogits, size: tuple[int, int],
+           negative_of: Sequence[int] = ()) -> Decision:
+    """What is in one query, by its logits for N ways.
+
+    A way is present above 0.5. A pixel takes the way of the largest foreground
+    probability, or background (0) when that is below 0.5.
+
+    Args:
+        logits: of the N ways, then of M negative supports, which are held against the
+            presence and the pixels of their ways (:func:`hold_against`).
+        size: (H, W), the query's original size in pixels.
+        negative_of: of every negative the way, 0..N-1, that it is not. Defaults to
+            none.
+    """
+    scores = logits.presence.float().softmax(dim=1)[:, 1]
     probs = torch.stack([
         F.interpolate(
-            logits.float(), size, mode='bilinear',
+            votes.float(), size, mode='bilinear',
             align_corners=True).softmax(dim=1)[:, 1].mean(dim=0)
-        for logits in seg_logits])
+        for votes in logits.segmentation])
+    if negative_of:
+        scores, probs = (hold_against(both, negative_of) for both in (scores, probs))
     best, way = probs.max(dim=0)
     label_map = torch.where(best >= 0.5, way + 1, 0).to(torch.uint8)
     return Decision(scores, scores > 0.5, probs, label_map)

@@ -1,38 +1,25 @@
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from mmengine.dist import all_reduce, is_distributed
-from mmengine.logging import print_log
-from mmengine.structures import PixelData
-from mmseg.models import BaseSegmentor
 from torch import Tensor
 
 from mmwsfs.models.build_part import build_part
 from mmwsfs.models.evidence.prototype_maps import support_prototypes
-from mmwsfs.models.feature_cache import FeatureCache
 from mmwsfs.models.necks.correlation_transformer import resize_support
 from mmwsfs.registry import MODELS
-from mmwsfs.structures import (
-    FewShotDataSample,
-    LazyImage,
-    LazyImages,
-    ViTFeatures,
-    distinct_images,
-)
-from mmwsfs.utils.state_dict import check_state_dict
+from mmwsfs.structures import FewShotDataSample, ViTFeatures
 
-from .decision import decide
-from .supervision import check_supervision, choose_masks
+from .decision import WayLogits, mean_of_shots
+from .episode_segmentor import EpisodeSegmentor
+from .supervision import choose_masks
 from .supports import Supports
 
 
 @MODELS.register_module()
-class FewShotSegmentor(BaseSegmentor):
+class FewShotSegmentor(EpisodeSegmentor):
     """Few-shot classification and segmentation (CST).
 
     Trains 1-way 1-shot, predicts N-way K-shot. Inputs are a dict of ``query``,
@@ -86,11 +73,9 @@ class FewShotSegmentor(BaseSegmentor):
                  init_cfg: dict | None = None,
                  pretrained: None = None,
                  train_cfg: None = None) -> None:
-        super().__init__(data_preprocessor=data_preprocessor, init_cfg=init_cfg)
-        self.supervision = check_supervision(supervision, labeler)
-        self.backbone = MODELS.build(backbone)
-        sizes = {name: getattr(self.backbone, name)
-                 for name in ('num_layers', 'num_heads', 'embed_dims')}
+        super().__init__(
+            backbone, supervision, labeler, cache, data_preprocessor, init_cfg)
+        sizes = self.sizes
         self.neck = build_part(neck, **sizes)
         self.prototypes = build_part(prototypes, **sizes)
         in_channels = self.neck.out_channels
@@ -102,100 +87,8 @@ class FewShotSegmentor(BaseSegmentor):
         self.labeler = build_part(labeler, **sizes)
         self.metric = build_part(metric, **sizes)
         self.prior = build_part(prior, **sizes)
-        if cache and not self.backbone.frozen:
-            print_log(
-                'no features are cached: the backbone trains '
-                '(model.backbone.frozen=False)', 'current', level=logging.WARNING)
-            cache = None
-        self.cache = FeatureCache(**cache) if cache else None
-        self._register_load_state_dict_pre_hook(self._check_state_dict)
-
-    def _check_state_dict(self, state_dict: dict[str, Tensor], prefix: str,
-                          *args: Any) -> None:
-        """Refuse a checkpoint of another model; MMEngine would only warn."""
-        check_state_dict(
-            {name[len(prefix):]: value for name, value in state_dict.items()
-             if name.startswith(prefix)},
-            self.state_dict(), 'the checkpoint does not fit this model',
-            'give the config it was trained with, or a checkpoint of this one; one of '
-            'an older release is brought up to date by '
-            'tools/model_converters/upgrade_checkpoint.py')
-
-    decide = staticmethod(decide)
-
-    # ------------------------------------------------------------ features
-    def extract(self, images: Tensor | LazyImages) -> tuple[ViTFeatures, list[int]]:
-        """Features of the distinct ones of B images, each from the backbone once.
-
-        Args:
-            images: (B, 3, H, W), or a flat array of lazy images.
-
-        Returns:
-            tuple: features of the U distinct images, in the order in which they come
-            first, and the number of every image among them, in 0..U-1.
-        """
-        first, index = distinct_images(images)
-        if len(first) < len(index):
-            images = images[first]
-        if not isinstance(images, LazyImages):
-            return self.backbone.extract(images), index
-        if self.cache is None:
-            return self.backbone.extract(images.load()), index
-        device = next(self.parameters()).device
-        return self.cache.extract(images, device, self.backbone.extract), index
-
-    def extract_feat(self, images: Tensor | LazyImages) -> ViTFeatures:
-        """Features of B images, (B, 3, H, W)."""
-        features, index = self.extract(images)
-        return features[index]
-
-    def extract_image(self, image: LazyImage) -> ViTFeatures:
-        """Features of a lazy image, a batch of one."""
-        images = np.array([image], dtype=object)
-        return self.extract_feat(LazyImages(images, self.data_preprocessor.normalise))
-
-    def extract_episodes(
-            self, inputs: Mapping[str, Tensor | LazyImages]
-    ) -> tuple[ViTFeatures, ViTFeatures, list[int]]:
-        """Features of the queries and supports of B episodes; equal images once.
-
-        Returns:
-            tuple: features of the Q distinct queries, of all B * N * K supports, and
-            for every episode the number of its query, in 0..Q-1.
-        """
-        queries: Any = inputs['query']
-        supports: Any = inputs['support']
-        images: Tensor | LazyImages
-        if isinstance(queries, LazyImages):
-            images = LazyImages.cat([queries, supports.flatten()])
-        else:
-            images = torch.cat([queries, supports.flatten(0, 2)])
-        features, index = self.extract(images)
-        query_of = index[:len(queries)]
-        # Queries come first, so that theirs are the first numbers.
-        return (features[:max(query_of) + 1], features[index[len(queries):]], query_of)
 
     # ------------------------------------------------------------ labels
-    def support_masks(self, support: ViTFeatures, size: tuple[int, int],
-                      given: Sequence[Tensor | None] | None = None) -> Tensor:
-        """Masks of P supports, by the model's supervision.
-
-        Args:
-            support: features of the supports.
-            size: (H, W) of the masks.
-            given: of every support the mask, (H, W), that came with it, 0 outside the
-                object, or None. Defaults to None, no masks at all.
-
-        Returns:
-            Tensor: (P, H, W) bool.
-
-        Raises:
-            ValueError: under supervision 'pixel' a mask is missing.
-        """
-        return choose_masks(
-            self.supervision, given or [None] * len(support),
-            lambda: self.labeler(support, support, size), 'support')
-
     def query_masks(self, query: ViTFeatures, support: ViTFeatures,
                     size: tuple[int, int],
                     data_samples: Sequence[FewShotDataSample]) -> Tensor:
@@ -224,15 +117,6 @@ class FewShotSegmentor(BaseSegmentor):
         given = [sample.gt_sem_seg.data[0] == 1 if 'gt_sem_seg' in sample else None
                  for sample in data_samples]
         return choose_masks(self.supervision, given, pseudo_masks, 'query')
-
-    @staticmethod
-    def _given_masks(data_samples: Sequence[FewShotDataSample],
-                     supports: int) -> list[Tensor | None]:
-        """Of every support of B episodes the mask that the data carry, or None."""
-        return [
-            mask for sample in data_samples for mask in (
-                sample.support_masks.flatten(0, 1) if 'support_masks' in sample
-                else [None] * supports)]
 
     @staticmethod
     def _presence(data_samples: Sequence[FewShotDataSample]) -> Tensor:
@@ -349,53 +233,26 @@ class FewShotSegmentor(BaseSegmentor):
                 query.tokens[:, :, 0], supports.cls, query_of)
         return presence, segmentation
 
-    def _logits_and_masks(
-            self, inputs: dict[str, Tensor],
-            data_samples: list[FewShotDataSample]) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, (B, N, K, 2) and (B, N, K, 2, H, W), and the support masks used,
-        (B, N, K, H, W)."""
-        way_shot = tuple(inputs['support'].shape[1:3])
-        height, width = inputs['query'].shape[-2:]
-        pairs = way_shot[0] * way_shot[1]
-        query, support, query_of = self.extract_episodes(inputs)
-        masks = self.support_masks(
-            support, (height, width), self._given_masks(data_samples, pairs))
-        rows = []
-        for row, number in enumerate(query_of):
-            episode = slice(row * pairs, (row + 1) * pairs)
-            rows.append(self.pair_logits(
-                query[number:number + 1],
-                self.embed_supports(support[episode], masks[episode])))
-        presence, segmentation = (
-            torch.stack(logits).unflatten(1, way_shot) for logits in zip(*rows))
-        return presence, segmentation, masks.unflatten(0, (len(query_of), *way_shot))
+    def way_presence(self, query: ViTFeatures, supports: Supports, logits: Tensor,
+                     shots: Sequence[int]) -> Tensor:
+        """Logits of absent and present for N ways, from those of their pairs: the mean
+        of the shots' probabilities.
 
-    def _forward(self, inputs: dict[str, Tensor],
-                 data_samples: list[FewShotDataSample]) -> tuple[Tensor, Tensor]:
-        """Logits (B, N, K, 2) and (B, N, K, 2, H, W), see :meth:`pair_logits`."""
-        return self._logits_and_masks(inputs, data_samples)[:2]
-
-    def predict(self, inputs: dict[str, Tensor],
-                data_samples: list[FewShotDataSample]) -> list[FewShotDataSample]:
-        """Presence of every way and a mask of the query at its original size.
+        Args:
+            query: features of one image.
+            supports: P of them, way by way.
+            logits: (P, 2), of the query with each of the supports.
+            shots: of every way how many of them are its.
 
         Returns:
-            list: the data samples with ``presence_scores``, (N,), ``seg_probs``,
-            (N, H, W), ``pred_sem_seg``, (1, H, W) uint8, 0..N (see :meth:`decide`),
-            and the ``support_masks`` that were used.
+            Tensor: (N, 2).
         """
-        cls_logits, seg_logits, masks = self._logits_and_masks(inputs, data_samples)
-        for sample, cls_logit, seg_logit, mask in zip(
-                data_samples, cls_logits, seg_logits, masks):
-            decision = self.decide(cls_logit, seg_logit, sample.ori_shape)
-            sample.presence_scores = decision.scores
-            sample.support_masks = mask.to(torch.uint8)
-            sample.set_data(dict(
-                seg_probs=PixelData(data=decision.probs),
-                pred_sem_seg=PixelData(data=decision.label_map.unsqueeze(0))))
-        return data_samples
+        return torch.stack([mean_of_shots(way) for way in logits.split(list(shots))])
 
-    def encode_decode(self, inputs: dict[str, Tensor],
-                      data_samples: list[FewShotDataSample]) -> Tensor:
-        """Segmentation logits, (B, N, K, 2, H, W)."""
-        return self._forward(inputs, data_samples)[1]
+    def way_logits(self, query: ViTFeatures, supports: Supports,
+                   shots: Sequence[int]) -> WayLogits:
+        """As :meth:`.EpisodeSegmentor.way_logits`; every shot is a vote for pixels."""
+        presence, segmentation = self.pair_logits(query, supports)
+        return WayLogits(
+            self.way_presence(query, supports, presence, shots),
+            segmentation.split(list(shots)))

@@ -116,21 +116,24 @@ def test_a_way_that_is_not_found_stays_background(build_model, make_batch):
 
 @torch.no_grad()
 def test_tensor_mode(build_model, make_batch):
-    """Logits of every query with each of its supports."""
+    """Logits of every query for its ways; for pixels every shot is a vote."""
     model = build_model()
     inputs, samples = make_batch(batch=2, way=3, shot=2)
     cls_logits, seg_logits = model(inputs, samples, mode='tensor')
-    assert cls_logits.shape == (2, 3, 2, 2)
+    assert cls_logits.shape == (2, 3, 2)
     assert seg_logits.shape == (2, 3, 2, 2, SIZE, SIZE)
-    cls_map, seg_map = model.neck(
-        model.backbone.extract(inputs['query'][1:]),
-        model.backbone.extract(inputs['support'][1:, 2, 0]),
-        samples[1].support_masks[2:, 0])
+    shares = []
+    for shot in range(2):
+        cls_map, seg_map = model.neck(
+            model.backbone.extract(inputs['query'][1:]),
+            model.backbone.extract(inputs['support'][1:, 2, shot]),
+            samples[1].support_masks[2:, shot])
+        shares.append(model.cls_head(cls_map)[0].softmax(0))
+        torch.testing.assert_close(
+            seg_logits[1, 2, shot], model.seg_head(seg_map, (SIZE, SIZE))[0],
+            rtol=0, atol=1e-3)
     torch.testing.assert_close(
-        cls_logits[1, 2, 0], model.cls_head(cls_map)[0], rtol=0, atol=1e-4)
-    torch.testing.assert_close(
-        seg_logits[1, 2, 0], model.seg_head(seg_map, (SIZE, SIZE))[0],
-        rtol=0, atol=1e-3)
+        cls_logits[1, 2].softmax(0), (shares[0] + shares[1]) / 2, rtol=0, atol=1e-5)
     assert torch.equal(model.encode_decode(inputs, samples), seg_logits)
 
 
@@ -346,7 +349,7 @@ def test_cache_needs_a_frozen_backbone(build_model, monkeypatch):
     assert build_model(frozen=True, cache=dict(ram_gb=1)).cache is not None
     lines = []
     monkeypatch.setattr(
-        'mmwsfs.models.segmentors.few_shot_segmentor.print_log',
+        'mmwsfs.models.segmentors.episode_segmentor.print_log',
         lambda line, *args, **kwargs: lines.append(line))
     assert build_model(frozen=False, cache=dict(ram_gb=1)).cache is None
     assert len(lines) == 1 and 'frozen=False' in lines[0]

@@ -142,15 +142,15 @@ def test_one_set_of_supports_serves_many_queries(model, make_batch):
         query = torch.randn(1, 3, SIZE, SIZE)
         episode = dict(query=query, support=images)
         expected = model(episode, samples, mode='tensor')
-        cls_logits, seg_logits = model.pair_logits(model.extract_feat(query), supports)
-        assert cls_logits.shape == (way * shot, 2)
-        assert seg_logits.shape == (way * shot, 2, SIZE, SIZE)
-        for found, wanted in zip((cls_logits, seg_logits), expected):
-            torch.testing.assert_close(
-                found.unflatten(0, (way, shot)), wanted[0], rtol=1e-5, atol=1e-5)
+        logits = model.way_logits(model.extract_feat(query), supports, [shot] * way)
+        assert logits.presence.shape == (way, 2)
+        assert [len(votes) for votes in logits.segmentation] == [shot] * way
+        for found, wanted in zip(
+                (logits.presence, torch.stack(logits.segmentation)), expected):
+            torch.testing.assert_close(found, wanted[0], rtol=1e-5, atol=1e-5)
         result = model(episode, samples, mode='predict')[0]
-        decision = model.decide(
-            cls_logits.split(shot), seg_logits.split(shot), (SIZE, SIZE))
+        decision = model.predict_query(
+            model.extract_feat(query), supports, [shot] * way, (SIZE, SIZE))
         torch.testing.assert_close(decision.scores, result.presence_scores)
         torch.testing.assert_close(decision.probs, result.seg_probs.data)
         assert (decision.label_map != result.pred_sem_seg.data[0]).float().mean() < 2e-3
