@@ -11,11 +11,11 @@ batch_dice = [
 plus = dict(
     neck=dict(standardise=True),
     seg_head=dict(loss_seg=batch_dice),
-    prior=dict(type='PairPrior'))
+    prior=dict(type='WholeImagePrior'))
 plus_masks = dict(
     neck=dict(standardise=True),
     metric=dict(type='DiscriminantMetric'),
     prototypes=dict(type='PrototypeMaps'),
     cls_head=dict(channels=(64, 64)),
     seg_head=dict(channels=(64, 64), loss_seg=batch_dice),
-    prior=dict(type='PairPrior'))
+    prior=dict(type='WholeImagePrior'))

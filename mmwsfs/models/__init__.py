@@ -11,7 +11,7 @@ from .decode_heads import (
     FewShotSegHead,
     OneHotLoss,
 )
-from .evidence import PairPrior, PrototypeMaps
+from .evidence import PrototypeMaps, WholeImagePrior
 from .feature_cache import FeatureCache
 from .necks import CorrelationTransformer
 from .pseudo_labels import (
@@ -26,8 +26,8 @@ from .token_metrics import DiscriminantMetric
 __all__ = [
     'AttentionLabeler', 'BatchDiceLoss', 'CNNAdapter', 'ClassProbe',
     'CorrelationTransformer', 'DINOVisionTransformer', 'DiscriminantMetric',
-    'EnhancedLabeler', 'EpisodeSegmentor', 'FeatureBackbone', 'FeatureCache', 'FewShotClsHead',
-    'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor', 'OneHotLoss',
-    'PairPrior', 'PrototypeMaps', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor',
-    'ViTAdapter'
+    'EnhancedLabeler', 'EpisodeSegmentor', 'FeatureBackbone', 'FeatureCache',
+    'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor',
+    'OneHotLoss', 'PrototypeMaps', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor',
+    'ViTAdapter', 'WholeImagePrior'
 ]

@@ -21,8 +21,7 @@ LAYERS, WIDTH = 2, 16  # of the tiny model's backbone
 def config(tiny_config: Config) -> Config:
     """A model with every part whose weights had other names."""
     tiny_config.model.update(
-        metric=dict(type='DiscriminantMetric'), prototypes=dict(type='PrototypeMaps'),
-        prior=dict(type='PairPrior'))
+        metric=dict(type='DiscriminantMetric'), prototypes=dict(type='PrototypeMaps'))
     return tiny_config
 
 
@@ -37,22 +36,17 @@ def new_weights(config: Config) -> dict[str, Tensor]:
 
 @pytest.fixture
 def old_weights(new_weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same by their old names, with a prior as it was: moments of its own."""
+    """The same by their old names, with a prior of pairs."""
     old = {}
     for name, value in new_weights.items():
         if name.startswith(('metric.', 'prototypes.')):
-            old[f'neck.{name}'] = value
-        elif not name.startswith('prior.'):
-            old[name] = value
-    var = torch.tensor([0.03, 0.])  # the second is far below the old epsilon
+            name = f'neck.{name}'
+        old[name] = value
     return {
         **old,
-        'prior.weight': torch.tensor([1.5, -0.7]) * (var + 1e-6).sqrt(),
-        'prior.bias': torch.tensor(0.3),
-        'prior.num_pairs': torch.tensor(80),
-        'prior.centre': torch.randn(LAYERS, WIDTH),
-        'prior.mean': torch.tensor([0.2, -0.1]),
-        'prior.var': var}
+        'prior.weight': torch.randn(LAYERS), 'prior.bias': torch.tensor(0.3),
+        'prior.num_pairs': torch.tensor(80), 'prior.centre': torch.randn(LAYERS, WIDTH),
+        'prior.mean': torch.randn(LAYERS), 'prior.var': torch.rand(LAYERS)}
 
 
 @pytest.fixture
@@ -69,22 +63,11 @@ def save(content: dict, path: Path) -> Path:
     return path
 
 
-def old_prior(weights: dict[str, Tensor], query: Tensor, support: Tensor) -> Tensor:
-    """The logits of absent and present as the old prior gave them, (P, 2)."""
-    weight, bias, centre, mean, var = (
-        weights[f'prior.{name}'].double()
-        for name in ('weight', 'bias', 'centre', 'mean', 'var'))
-    query, support = query.double() - centre, support.double() - centre
-    cosines = (query * support).sum(dim=2) / (query.norm(dim=2) * support.norm(dim=2))
-    logit = ((cosines - mean) / (var + 1e-6).sqrt() * weight).sum(dim=1) + bias
-    return torch.stack([-logit / 2, logit / 2], dim=1)
-
-
 @pytest.mark.parametrize('wrapped', [False, True], ids=['weights', 'checkpoint'])
 def test_an_old_checkpoint(
         upgrade, config: Config, old_weights: dict[str, Tensor], tmp_path: Path,
         capsys: pytest.CaptureFixture, wrapped: bool) -> None:
-    """It fits the model, holds each tensor, and its prior gives the logits it gave."""
+    """It fits the model without a prior, and holds each of its tensors."""
     content = old_weights
     if wrapped:
         content = dict(state_dict=old_weights, meta=dict(iter=9), optimizer={})
@@ -93,7 +76,8 @@ def test_an_old_checkpoint(
     with pytest.raises(ValueError, match='tools/model_converters/upgrade_checkpoint'):
         init_model(config, path)
     new = upgrade(path)
-    assert str(new) in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert str(new) in printed and 'model.prior=None' in printed
     assert path.read_bytes() == before
     assert torch.load(new, weights_only=True).keys() == {'state_dict'}
 
@@ -104,30 +88,6 @@ def test_an_old_checkpoint(
         new_name = name.replace('neck.metric.', 'metric.').replace(
             'neck.prototypes.', 'prototypes.')
         assert torch.equal(state[new_name], old_weights[name]), name
-    query, support = torch.randn(2, 5, LAYERS, WIDTH)
-    with torch.no_grad():
-        logits = model.prior(query, support, range(5))
-    expected = old_prior(old_weights, query, support)
-    assert expected.std() > 0.1
-    torch.testing.assert_close(logits.double(), expected, rtol=0, atol=1e-6)
-
-
-def test_a_prior_goes_on_learning(
-        upgrade, config: Config, old_weights: dict[str, Tensor], tmp_path: Path
-        ) -> None:
-    """Its centre and moments weigh as much against new pairs as they did."""
-    model = init_model(config, upgrade(save(old_weights, tmp_path / 'old.pth')))
-    prior = model.prior.train()
-    query, support = torch.randn(2, 20, LAYERS, WIDTH)
-    prior(query, support, range(20))
-    seen = old_weights['prior.num_pairs'] / 100
-    centre = torch.lerp(
-        torch.cat([query, support]).mean(dim=0), old_weights['prior.centre'], seen)
-    torch.testing.assert_close(prior.centre.mean.view(LAYERS, WIDTH), centre)
-    cosines = torch.nn.functional.cosine_similarity(
-        query - centre, support - centre, dim=2)
-    torch.testing.assert_close(prior.moments.mean, torch.lerp(
-        cosines.mean(dim=0), old_weights['prior.mean'], seen))
 
 
 def test_what_needs_no_change_is_copied(

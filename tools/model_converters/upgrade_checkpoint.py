@@ -3,9 +3,9 @@
     upgrade_checkpoint.py OLD.pth NEW.pth
 
 Before supervision was the model's own setting, the metric and the prototype maps
-lay within the neck, and the prior kept moments of its own. Weights and predictions are
-the same; the new file holds the weights alone: it is no checkpoint to resume from.
-What needs no change is copied.
+lay within the neck. Their weights and predictions are the same. The prior of before, of
+pairs of images, has gone and is left out. The new file holds the weights alone: it is no
+checkpoint to resume from. What needs no change is copied.
 """
 
 from __future__ import annotations
@@ -24,32 +24,20 @@ from mmwsfs.utils.state_dict import read_state_dict
 RENAMES = {
     'neck.metric.': 'metric.',
     'neck.prototypes.': 'prototypes.',
-    'prior.mean': 'prior.moments.mean',
-    'prior.var': 'prior.moments.var',
 }
-PRIOR_EPSILON = 1e-6  # the old prior divided by the root of its variance plus this
+PAIR_PRIOR = 'prior.weight'  # a checkpoint that has it has a prior of pairs
 
 
 def upgrade(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names of this release, and a prior that gives the same logits."""
+    """Weights by the names of this release, without a prior of pairs."""
     new = {}
     for name, value in weights.items():
+        if PAIR_PRIOR in weights and name.startswith('prior.'):
+            continue
         for old, replacement in RENAMES.items():
             if name.startswith(old):
                 name = replacement + name[len(old):]
         new[name] = value
-    if 'prior.centre' in new:
-        num_pairs = new.pop('prior.num_pairs')
-        centre = new.pop('prior.centre').flatten()
-        new.update({
-            'prior.moments.num_pairs': num_pairs,
-            'prior.centre.num_pairs': num_pairs.clone(),
-            'prior.centre.mean': centre,
-            'prior.centre.var': torch.ones_like(centre)})
-        var = new['prior.moments.var']
-        deviation = var.sqrt().clamp_min(1e-4)
-        new['prior.weight'] = (
-            new['prior.weight'] * deviation / (var + PRIOR_EPSILON).sqrt())
     return new
 
 
@@ -61,11 +49,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     try:
         check_target(args.new, args.old)
-        weights = upgrade(read_state_dict(args.old))
+        old = read_state_dict(args.old)
+        weights = upgrade(old)
         write_checkpoint(dict(state_dict=weights), args.new)
     except (OSError, ValueError) as error:
         parser.exit(1, f'upgrade_checkpoint.py: {error}\n')
     print(f'{len(weights)} tensors written to {args.new}')
+    if PAIR_PRIOR in old:
+        print(
+            'the prior of pairs is left out, since there is none in this release: give '
+            '--cfg-options model.prior=None to what reads the new file; presence is the '
+            "head's alone, and worse")
 
 
 if __name__ == '__main__':

@@ -44,8 +44,9 @@ class FewShotSegmentor(EpisodeSegmentor):
             :class:`~mmwsfs.models.DiscriminantMetric`. Defaults to None.
         prototypes (dict, optional): maps that go round the neck to both heads, a
             :class:`~mmwsfs.models.PrototypeMaps`. Defaults to None.
-        prior (dict, optional): logits that are added to the classification head's, a
-            :class:`~mmwsfs.models.PairPrior`. Defaults to None.
+        prior (dict, optional): logits of presence from query and supports as whole
+            images, that are added to the classification head's, a
+            :class:`~mmwsfs.models.WholeImagePrior`. Defaults to None.
         cache (dict, optional): settings of a
             :class:`~mmwsfs.models.FeatureCache`: an image of a data set goes through
             the backbone once. Off, with a warning, where the backbone trains.
@@ -182,16 +183,14 @@ class FewShotSegmentor(EpisodeSegmentor):
         presence = self._presence(data_samples)
         supports = self.embed_supports(support, masks)
         cls_map, seg_map = self.token_maps(query, supports, query_of)
-        losses = {
-            **self.cls_head.loss(cls_map, presence),
+        prior = None
+        if self.prior is not None:
+            prior = self.prior(
+                query.tokens[query_of, :, 0], supports.cls, [1] * len(query_of))
+        return {
+            **self.cls_head.loss(cls_map, presence, prior),
             **self.seg_head.loss(seg_map, target),
         }
-        if self.prior is not None:
-            with torch.no_grad():
-                logits = self.cls_head(cls_map)
-            prior = self.prior(query.tokens[:, :, 0], supports.cls, query_of)
-            losses.update(self.prior.loss(prior, logits, presence))
-        return losses
 
     def parse_losses(
             self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -228,15 +227,12 @@ class FewShotSegmentor(EpisodeSegmentor):
         presence = torch.cat([self.cls_head(one) for one in cls_maps.split(1)])
         segmentation = torch.cat([
             self.seg_head(one, size) for one in seg_maps.split(1)])
-        if self.prior is not None:
-            presence = presence + self.prior(
-                query.tokens[:, :, 0], supports.cls, query_of)
         return presence, segmentation
 
     def way_presence(self, query: ViTFeatures, supports: Supports, logits: Tensor,
                      shots: Sequence[int]) -> Tensor:
-        """Logits of absent and present for N ways, from those of their pairs: the mean
-        of the shots' probabilities.
+        """Logits of absent and present for N ways: the mean of the probabilities of
+        their pairs and, if there is a prior, what it says of their supports as a set.
 
         Args:
             query: features of one image.
@@ -247,7 +243,12 @@ class FewShotSegmentor(EpisodeSegmentor):
         Returns:
             Tensor: (N, 2).
         """
-        return torch.stack([mean_of_shots(way) for way in logits.split(list(shots))])
+        presence = torch.stack([
+            mean_of_shots(way) for way in logits.split(list(shots))])
+        if self.prior is None:
+            return presence
+        cls = query.tokens[:, :, 0].expand(len(shots), -1, -1)
+        return presence + self.prior(cls, supports.cls, shots)
 
     def way_logits(self, query: ViTFeatures, supports: Supports,
                    shots: Sequence[int]) -> WayLogits:

@@ -72,9 +72,10 @@ class DiscriminantMetric(BaseModule):
     Where a backbone's tokens differ most, they need not differ by class. From images
     that carry masks it is known how the patches of one class vary. For every block, on
     its own, tokens lose their mean, are whitened by this variation, and the directions
-    in which the classes' means differ count twice (:func:`.discriminant`). Fitted in closed form before training (:meth:`fit_to`), and then frozen; until then
-    it changes nothing. It holds for new classes too, as far as these vary and differ
-    in the same ways.
+    in which the classes' means differ count twice (:func:`.discriminant`). Fitted in
+    closed form before training (:meth:`fit_to`), and then frozen; until then it changes
+    nothing. It holds for new classes too, as far as these vary and differ in the same
+    ways.
 
     Args:
         num_layers (int): blocks of the backbone, L.

@@ -65,7 +65,7 @@ LABELER = dict(type='CentreLabeler', margin=0.2)
 BACKBONE = dict(type='ConvBackbone', stride=4)
 PARTS = dict(
     metric=dict(type='DiscriminantMetric'), prototypes=dict(type='PrototypeMaps'),
-    prior=dict(type='PairPrior'))
+    prior=dict(type='WholeImagePrior'))
 
 
 @pytest.fixture

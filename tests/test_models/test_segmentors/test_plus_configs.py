@@ -55,7 +55,7 @@ def test_a_step(path, one_thread, monkeypatch):
     sum(losses.values()).backward()
     for name, weight in model.named_parameters():
         assert (weight.grad is not None) == weight.requires_grad, name
-    for part in (model.neck, model.cls_head, model.seg_head, model.prior):
+    for part in (model.neck, model.cls_head, model.seg_head):
         assert all(weight.requires_grad for weight in part.parameters())
     # The metric is there where masks are, and the hook where something is fitted.
     assert (model.metric is not None) == (model.supervision != 'image')

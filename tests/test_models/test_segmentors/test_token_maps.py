@@ -7,7 +7,7 @@ import torch.nn.functional as F
 SIZE, GRID, LAYERS = 48, (6, 6), 2
 PARTS = dict(
     metric=dict(type='DiscriminantMetric'), prototypes=dict(type='PrototypeMaps'),
-    prior=dict(type='PairPrior'))
+    prior=dict(type='WholeImagePrior'))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmwsfs.models import DiscriminantMetric
+from mmwsfs.models import DiscriminantMetric, discriminant
 from mmwsfs.models.token_metrics import discriminant_metric
 from mmwsfs.models.token_metrics.discriminant_metric import _ObjectSums
 from mmwsfs.structures import TokenGrid, TrainingImage, ViTFeatures
@@ -46,7 +46,7 @@ def images(count=12, seed=0):
 def fitted(make_fitting, monkeypatch):
     """Fitted to :func:`images`, and what it reported."""
     monkeypatch.setattr(discriminant_metric, 'RIDGE', 0.5)
-    monkeypatch.setattr(discriminant_metric, 'EMPHASIS', 0.75)
+    monkeypatch.setattr(discriminant, 'EMPHASIS', 0.75)
     fitting, reports = make_fitting(
         {f'{number:02d}': image for number, image in enumerate(images())}, CLASSES)
     metric = DiscriminantMetric(LAYERS, WIDTH)
