@@ -20,7 +20,8 @@ def discriminant(within: Tensor, means: Tensor, ridge: float) -> Tensor:
         ridge: added to the covariance, in units of its mean eigenvalue.
     """
     values, vectors = torch.linalg.eigh(within)
-    values = values.clamp_min(0) + ridge * values.mean()
+    # Above 0, should no class vary at all.
+    values = (values.clamp_min(0) + ridge * values.mean()).clamp_min(1e-12)
     whiten = vectors / values.sqrt() @ vectors.T
     _, _, between = torch.linalg.svd(
         (means - means.mean(dim=0)) @ whiten, full_matrices=False)

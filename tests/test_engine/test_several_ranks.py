@@ -59,7 +59,8 @@ def test_the_improved_recipe_equals_one_process(
     single = train(improved)
     improved.train_dataloader.batch_size //= world_size
     ranks = on_ranks(lambda: train(improved, 'pytorch'), world_size)
-    assert {'train/seg.loss_dice', 'train/loss', 'train/pseudo_query_coverage'} <= single['log'].keys()
+    assert {'train/seg.loss_dice', 'train/loss',
+            'train/pseudo_query_coverage'} <= single['log'].keys()
     for rank in ranks:
         for part in ('state', 'log'):
             assert rank[part].keys() == single[part].keys()

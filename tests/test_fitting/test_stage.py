@@ -9,7 +9,12 @@ import pytest
 import torch
 
 from mmwsfs.fitting import fit_before_training, fittable_parts, stage
-from mmwsfs.models import ClassProbe, DiscriminantMetric, EnhancedLabeler
+from mmwsfs.models import (
+    ClassProbe,
+    DiscriminantMetric,
+    EnhancedLabeler,
+    discriminant,
+)
 from mmwsfs.models.pseudo_labels import class_probe
 from mmwsfs.models.token_metrics import discriminant_metric
 
@@ -76,7 +81,7 @@ def slow_metric(images, layer):
     centre = sum(means.values()) / len(means)
     directions = torch.stack([(mean - centre) @ whiten for mean in means.values()])
     span = torch.linalg.pinv(directions, rtol=1e-9) @ directions
-    matrix = whiten @ (torch.eye(16) + discriminant_metric.EMPHASIS * span)
+    matrix = whiten @ (torch.eye(16) + discriminant.EMPHASIS * span)
     cls, patches = (
         sum(part) / len(images) for part in zip(*(
             (tokens[layer, 0], tokens[layer, 1:].mean(dim=0))

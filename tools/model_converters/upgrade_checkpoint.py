@@ -3,9 +3,9 @@
     upgrade_checkpoint.py OLD.pth NEW.pth
 
 Before supervision was the model's own setting, the metric and the prototype maps
-lay within the neck. Their weights and predictions are the same. The prior of before, of
-pairs of images, has gone and is left out. The new file holds the weights alone: it is no
-checkpoint to resume from. What needs no change is copied.
+lay within the neck. Their weights and predictions are the same. The prior of before,
+of pairs of images, has gone and is left out. The new file holds the weights alone: it
+is no checkpoint to resume from. What needs no change is copied.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from mmwsfs.utils.checkpoint_file import check_target, write_checkpoint
@@ -57,9 +56,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f'{len(weights)} tensors written to {args.new}')
     if PAIR_PRIOR in old:
         print(
-            'the prior of pairs is left out, since there is none in this release: give '
-            '--cfg-options model.prior=None to what reads the new file; presence is the '
-            "head's alone, and worse")
+            'the prior of pairs, which this release lacks, is left out: give '
+            '--cfg-options model.prior=None to what reads the new file; presence is '
+            "the head's alone, and worse")
 
 
 if __name__ == '__main__':

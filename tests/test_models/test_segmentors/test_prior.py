@@ -1,68 +1,73 @@
-"""FewShotSegmentor with a PairPrior: what it adds, and what it leaves alone."""
+"""FewShotSegmentor with a WholeImagePrior: what it adds, and what it leaves alone."""
 
 import pytest
 import torch
 
-PRIOR = dict(type='PairPrior')
+PRIOR = dict(type='WholeImagePrior')
 
 
 @pytest.fixture
 def models(build_model):
-    """A segmentor without a prior, and the same with a prior of random weights."""
+    """A segmentor without a prior, and the same with one that is as if fitted."""
     plain, prior = build_model(), build_model(prior=PRIOR)
     prior.load_state_dict({
         **plain.state_dict(),
         **{name: value for name, value in prior.state_dict().items()
            if name.startswith('prior.')}})
-    with torch.no_grad():
-        prior.prior.moments.var.fill_(0.01)
-        prior.prior.weight.copy_(torch.tensor([0.5, 1.5]))
+    generator = torch.Generator().manual_seed(0)
+    for value in prior.prior.buffers():
+        value.copy_(torch.randn(value.shape, generator=generator))
     return plain, prior
 
 
 @torch.no_grad()
-@pytest.mark.parametrize('way', [1, 2])
-def test_presence_logits_get_the_priors(models, make_batch, way):
-    """Those of each query with its supports; masks are the same."""
+@pytest.mark.parametrize('way, shot', [(1, 1), (2, 1), (2, 3)])
+def test_presence_logits_get_the_priors(models, make_batch, way, shot):
+    """Those of each query with all supports of a way at once; masks are the same."""
     plain, model = models
-    inputs, samples = make_batch(batch=2, way=way, shot=1)
+    inputs, samples = make_batch(batch=2, way=way, shot=shot)
     before, masks_before = plain._forward(inputs, samples)
     after, masks_after = model._forward(inputs, samples)
     assert torch.equal(masks_before, masks_after)
     for row in range(2):
         for i in range(way):
             query, support = (
-                model.backbone.extract(image[None]).tokens[:, :, 0] for image in (
-                    inputs['query'][row], inputs['support'][row, i, 0]))
-            added = model.prior(query, support, [0])
+                model.backbone.extract(images).tokens[:, :, 0] for images in (
+                    inputs['query'][row:row + 1], inputs['support'][row, i]))
+            added = model.prior(query, support, [shot])
             torch.testing.assert_close(
                 after[row, i], before[row, i] + added[0], rtol=0, atol=1e-4)
     assert (after - before).abs().max() > 0.1
 
 
-def test_neck_and_heads_train_as_without(models, make_batch):
-    """Same losses and gradients, to the last bit; the prior gets some of its own."""
+def test_the_head_learns_what_the_prior_leaves(models, make_batch):
+    """Cross entropy is of the sum; the prior is a constant, and pixels go on as they
+    were."""
     plain, model = models
     inputs, samples = make_batch(batch=2, way=1, shot=1, presence=[[True], [False]])
-    gradients = []
-    for each in models:
-        each.train()
-        losses = each.loss(inputs, samples)
-        sum(losses.values()).backward()
-        gradients.append({name: parameter.grad for name, parameter
-                          in each.named_parameters() if parameter.grad is not None})
-    assert 'prior.loss_ce' in losses
-    assert {name for name in gradients[1] if name not in gradients[0]} == {
-        'prior.weight', 'prior.bias'}
-    for name, gradient in gradients[0].items():
-        assert torch.equal(gradient, gradients[1][name]), name
-    assert gradients[1]['prior.weight'].abs().min() > 0
-    assert model.prior.moments.num_pairs == 2
-    assert model.prior.centre.num_pairs == 2
+    logits = []
+    model.cls_head.register_forward_hook(
+        lambda head, args, output: logits.append(output.detach()))
+    losses = [each.train().loss(inputs, samples) for each in models]
+    query, support = (
+        model.backbone.extract(inputs[name].flatten(end_dim=-4)).tokens[:, :, 0]
+        for name in ('query', 'support'))
+    expected = torch.nn.functional.cross_entropy(
+        logits[0] + model.prior(query, support, [1, 1]), torch.tensor([1, 0]))
+    assert losses[1].keys() == losses[0].keys()
+    assert losses[1]['cls.loss_ce'].item() == pytest.approx(
+        0.1 * expected.item(), rel=1e-4)
+    assert losses[1]['cls.loss_ce'] != losses[0]['cls.loss_ce']
+    for name, loss in losses[0].items():
+        if name.startswith('seg.'):
+            assert torch.equal(loss, losses[1][name])
+    sum(losses[1].values()).backward()
+    assert all(parameter.grad.abs().sum() > 0
+               for parameter in model.cls_head.parameters() if parameter.dim() > 1)
 
 
 def test_checkpoint_of_the_other_model_is_refused(models):
     """A prior that is left at its start would go unnoticed."""
     plain, model = models
-    with pytest.raises(ValueError, match='prior.weight'):
+    with pytest.raises(ValueError, match='prior.weights'):
         model.load_state_dict(plain.state_dict())
