@@ -14,7 +14,7 @@ from mmwsfs.structures import Fitting
 
 from .logistic import fit_logistic
 
-SHRINKAGE = 7 / 3  # added to the covariance, in units of its mean eigenvalue
+RIDGE = 9.  # added to the covariance, in units of its mean eigenvalue
 GROUPS = 5  # of classes, each left out once
 SHOTS = (1, 2, 5)  # of the sets of supports that the logit is fitted to
 PAIRS = 1000  # of a query and a set, for every group and number of shots
@@ -128,7 +128,7 @@ def _class_space(cls: Tensor, tags: Tensor) -> tuple[Tensor, Tensor]:
     for tokens, of_classes in zip(cls.transpose(0, 1), means):
         between = (of_classes * totals[:, None]).T @ of_classes
         within = (tokens.T @ tokens - between) / len(cls)
-        matrices.append(discriminant(within, of_classes, SHRINKAGE))
+        matrices.append(discriminant(within, of_classes, RIDGE))
     return torch.stack(matrices).float(), cls.mean(dim=0).float()
 
 

@@ -113,7 +113,7 @@ def test_the_space_against_loops():
                  / sum(w for n, _, w in parts if n == number) for number in range(3)]
         within = sum(w * torch.outer(x - means[n], x - means[n]) for n, x, w in parts)
         expected = whole_image_prior.discriminant(
-            within / 20, torch.stack(means), whole_image_prior.SHRINKAGE)
+            within / 20, torch.stack(means), whole_image_prior.RIDGE)
         torch.testing.assert_close(
             matrix[layer].double(), expected, rtol=1e-4, atol=1e-4)
 
