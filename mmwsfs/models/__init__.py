@@ -11,7 +11,7 @@ from .decode_heads import (
     FewShotSegHead,
     OneHotLoss,
 )
-from .evidence import PairPrior, PrototypeMaps
+from .evidence import PairPrior, PresenceCalibration, PrototypeMaps
 from .feature_cache import FeatureCache
 from .necks import CorrelationTransformer
 from .pseudo_labels import (
@@ -28,6 +28,6 @@ __all__ = [
     'CorrelationTransformer', 'DINOVisionTransformer', 'DiscriminantMetric',
     'EnhancedLabeler', 'FeatureBackbone', 'FeatureCache', 'FewShotClsHead',
     'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor', 'OneHotLoss',
-    'PairPrior', 'PrototypeMaps', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor',
-    'ViTAdapter'
+    'PairPrior', 'PresenceCalibration', 'PrototypeMaps', 'PseudoLabelEnhancer',
+    'PseudoMaskSegmentor', 'ViTAdapter'
 ]

@@ -1,4 +1,5 @@
 from .pair_prior import PairPrior
+from .presence_calibration import PresenceCalibration
 from .prototype_maps import PrototypeMaps
 
-__all__ = ['PairPrior', 'PrototypeMaps']
+__all__ = ['PairPrior', 'PresenceCalibration', 'PrototypeMaps']

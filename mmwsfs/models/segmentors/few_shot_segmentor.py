@@ -39,8 +39,9 @@ class FewShotSegmentor(BaseSegmentor):
     (B, 3, H, W), and ``support``, (B, N, K, 3, H, W), normalised.
 
     The way of a pair: backbone -> [metric] -> neck -> two token maps
-    [+ prototype maps] -> heads [+ prior]. What stands in brackets is our addition and
-    optional. Sizes follow from the backbone; a config need not repeat them.
+    [+ prototype maps] -> heads [+ prior] [-> calibration]. What stands in brackets is
+    our addition and optional. Sizes follow from the backbone; a config need not repeat
+    them.
 
     Args:
         backbone (dict): gives :class:`.ViTFeatures` by its ``extract``, and has
@@ -59,6 +60,9 @@ class FewShotSegmentor(BaseSegmentor):
             :class:`~mmwsfs.models.PrototypeMaps`. Defaults to None.
         prior (dict, optional): logits that are added to the classification head's, a
             :class:`~mmwsfs.models.PairPrior`. Defaults to None.
+        calibration (dict, optional): makes scores of presence mean what they say, in
+            prediction alone, a :class:`~mmwsfs.models.PresenceCalibration`. Defaults
+            to None.
         cache (dict, optional): settings of a
             :class:`~mmwsfs.models.FeatureCache`: an image of a data set goes through
             the backbone once. Off, with a warning, where the backbone trains.
@@ -81,6 +85,7 @@ class FewShotSegmentor(BaseSegmentor):
                  metric: dict | None = None,
                  prototypes: dict | None = None,
                  prior: dict | None = None,
+                 calibration: dict | None = None,
                  cache: dict | None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None,
@@ -102,6 +107,7 @@ class FewShotSegmentor(BaseSegmentor):
         self.labeler = build_part(labeler, **sizes)
         self.metric = build_part(metric, **sizes)
         self.prior = build_part(prior, **sizes)
+        self.calibration = build_part(calibration)
         if cache and not self.backbone.frozen:
             print_log(
                 'no features are cached: the backbone trains '
@@ -347,6 +353,8 @@ class FewShotSegmentor(BaseSegmentor):
         if self.prior is not None:
             presence = presence + self.prior(
                 query.tokens[:, :, 0], supports.cls, query_of)
+        if self.calibration is not None:
+            presence = self.calibration(presence)
         return presence, segmentation
 
     def _logits_and_masks(
