@@ -1,4 +1,5 @@
 from .hooks import (
+    CalibrationHook,
     CheckpointHook,
     EpisodeReportHook,
     FeatureCacheHook,
@@ -19,10 +20,10 @@ from .optim import (
 from .runner import CarefulRunner, TrainingRunner
 
 __all__ = [
-    'CPUAmpOptimWrapper', 'CarefulRunner', 'CheckpointHook', 'EpisodeReportHook',
-    'EpochBasedTrainLoop', 'FeatureCacheHook', 'FewShotVisualizationHook',
-    'FittingHook', 'InvalidLossHook', 'IterBasedTrainLoop',
-    'LayerDecayOptimWrapperConstructor', 'PseudoLabelEnhancerHook',
-    'PseudoLabelHook', 'TagSupervisionHook', 'TrainableOptimWrapperConstructor',
-    'TrainingRunner', 'build_amp_optim_wrapper'
+    'CPUAmpOptimWrapper', 'CalibrationHook', 'CarefulRunner', 'CheckpointHook',
+    'EpisodeReportHook', 'EpochBasedTrainLoop', 'FeatureCacheHook',
+    'FewShotVisualizationHook', 'FittingHook', 'InvalidLossHook',
+    'IterBasedTrainLoop', 'LayerDecayOptimWrapperConstructor',
+    'PseudoLabelEnhancerHook', 'PseudoLabelHook', 'TagSupervisionHook',
+    'TrainableOptimWrapperConstructor', 'TrainingRunner', 'build_amp_optim_wrapper'
 ]

@@ -8,7 +8,7 @@ from mmwsfs.utils.tables import markdown_table
 
 from .published import BENCHMARKS, EPISODES, FOLDS, PROTOCOL, PUBLISHED, VOID
 
-MEANS = ('exact_ratio', 'mIoU', 'FB-IoU', 'way_accuracy')
+MEANS = ('exact_ratio', 'mIoU', 'FB-IoU', 'way_accuracy', 'presence_AUC', 'ECE')
 
 
 def results_table(name: str,
@@ -24,7 +24,8 @@ def results_table(name: str,
 
     Returns:
         dict: ready for JSON. ``columns`` maps '1w1s', ... to the ``mean`` over the
-        folds (of ``MEANS``, per cent) and the report of each of the ``folds``;
+        folds (of those of ``MEANS`` that all have, per cent) and the report of each of
+        the ``folds``;
         ``published`` is a list of rows with the same columns.
 
     Raises:
@@ -55,7 +56,8 @@ def results_table(name: str,
             mean={
                 key: sum(
                     report['metrics'][key] for report in folds.values()) / len(folds)
-                for key in MEANS},
+                for key in MEANS
+                if all(key in report['metrics'] for report in folds.values())},
             folds={str(fold): folds[fold] for fold in row['folds']})
         for (way, shot), folds in reports.items()}
     row['published'] = []
@@ -78,25 +80,34 @@ def column(way: int, shot: int) -> str:
 
 
 def markdown(table: Mapping) -> str:
-    """A table of :func:`results_table` as Markdown: exact ratio / mIoU."""
+    """A table of :func:`results_table` as Markdown: exact ratio / mIoU.
+
+    A column ``AUC / ECE`` for each way and shot comes after these; no paper gives them.
+    """
     columns = list(table['columns'])
     rows = []
     for paper in table['published']:
         rows.append([
             f"{paper['name']} ({paper['source']})", paper['supervision'], VOID,
-            *(_scores(paper['columns'].get(key)) for key in columns)])
+            *(_scores(paper['columns'].get(key)) for key in columns),
+            *[''] * len(columns)])
     name, folds = table['name'], table['folds']
     if len(folds) < FOLDS:
         name += f" (fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))} only)"
     rows.append([
         f'**{name}**', str(table['supervision']), table['void'],
-        *(_scores(cell['mean']) for cell in table['columns'].values())])
+        *(_scores(cell['mean']) for cell in table['columns'].values()),
+        *(_presence(cell['mean']) for cell in table['columns'].values())])
     episodes = ' or '.join(map(str, table['episodes']))
     lines = [
         f"{BENCHMARKS.get(table['dataset'], table['dataset'])}, {table['protocol']}: "
-        'exact ratio / mIoU in per cent, mean over the folds.',
+        'exact ratio / mIoU in per cent, mean over the folds; of the scores of '
+        'presence the area under the ROC curve (AUC) and the expected calibration '
+        'error (ECE).',
         f"In bold: {episodes} episodes a fold, lists `{table['lists']}`.",
-        '', markdown_table(['method', 'labels', 'void as', *columns], rows)]
+        '', markdown_table([
+            'method', 'labels', 'void as', *columns,
+            *(f'{name} AUC / ECE' for name in columns)], rows)]
     if table['published'] and table['episodes'] != [EPISODES]:
         lines += ['', f'The published results are of {EPISODES} episodes a fold.']
     if (table['protocol'], table['void']) != (PROTOCOL, VOID):
@@ -110,3 +121,8 @@ def _scores(scores: Mapping[str, float] | None) -> str:
     if scores is None:
         return ''
     return f"{scores['exact_ratio']:.1f} / {scores['mIoU']:.1f}"
+
+
+def _presence(scores: Mapping[str, float]) -> str:
+    values = (scores.get(key) for key in ('presence_AUC', 'ECE'))
+    return ' / '.join('-' if value is None else f'{value:.1f}' for value in values)

@@ -11,7 +11,7 @@ from .decode_heads import (
     FewShotSegHead,
     OneHotLoss,
 )
-from .evidence import PrototypeMaps, WholeImagePrior
+from .evidence import PresenceCalibration, PrototypeMaps, WholeImagePrior
 from .feature_cache import FeatureCache
 from .necks import CorrelationTransformer
 from .pseudo_labels import (
@@ -28,6 +28,6 @@ __all__ = [
     'CorrelationTransformer', 'DINOVisionTransformer', 'DiscriminantMetric',
     'EnhancedLabeler', 'EpisodeSegmentor', 'FeatureBackbone', 'FeatureCache',
     'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor',
-    'OneHotLoss', 'PrototypeMaps', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor',
-    'ViTAdapter', 'WholeImagePrior'
+    'OneHotLoss', 'PresenceCalibration', 'PrototypeMaps', 'PseudoLabelEnhancer',
+    'PseudoMaskSegmentor', 'ViTAdapter', 'WholeImagePrior'
 ]

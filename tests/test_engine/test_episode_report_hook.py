@@ -15,9 +15,11 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
+from PIL import Image
 
 from mmwsfs import __version__
 from mmwsfs.engine import EpisodeReportHook
+from mmwsfs.evaluation.presence_quality import presence_curves, presence_predictions
 from mmwsfs.utils.run_identity import settings_digest
 
 
@@ -58,8 +60,11 @@ def test_results(report_config: Config, tiny_voc: Path, tmp_path: Path) -> None:
     assert classes['6'] == runner.test_dataloader.dataset.metainfo['classes'][5]
     with_iou = [key[4:] for key in metrics if key.startswith('IoU.')]
     assert sorted(with_iou + without_iou) == sorted(classes.values())
+    assert Image.open(Path(runner.log_dir) / 'presence.png').format == 'PNG'
     assert report == dict(
         metrics=metrics,
+        presence=presence_curves(*presence_predictions(
+            runner.test_evaluator.metrics[0].episodes)),
         intervals=dict(
             level=0.95, method='percentile bootstrap over episodes', resamples=1000,
             seed=0),

@@ -48,6 +48,36 @@ def random_episodes(count, way):
     return episodes
 
 
+def naive_area(predictions):
+    """By all pairs of a present and an absent one; nothing where there is none."""
+    wins = [
+        (high > low) + (high == low) / 2 for high, present in predictions if present
+        for low, there in predictions if not there]
+    return {'presence_AUC': 100 * sum(wins) / len(wins)} if wins else {}
+
+
+def naive_calibration_error(predictions):
+    """Bin by bin: 15 of them, each with its upper end, the first with 0 as well."""
+    error = 0
+    for number in range(15):
+        held = [(score, present) for score, present in predictions
+                if number / 15 < score <= (number + 1) / 15
+                or number == 0 and score == 0]
+        if held:
+            mean = sum(score for score, _ in held) / len(held)
+            share = sum(present for _, present in held) / len(held)
+            error += len(held) / len(predictions) * abs(mean - share)
+    return 100 * error
+
+
+def naive_aurc(predictions):
+    """Of scores that differ: the mean error of the k most confident, over all k."""
+    ordered = sorted(predictions, key=lambda pair: -abs(pair[0] - 0.5))
+    wrong = [(score > 0.5) != present for score, present in ordered]
+    risks = [sum(wrong[:k]) / k for k in range(1, len(wrong) + 1)]
+    return 100 * sum(risks) / len(risks)
+
+
 def naive_metrics(episodes, void):
     """Everything in per cent, by loops over pixels and ways."""
     exact, intersections, unions = 0, {}, {}
@@ -82,8 +112,14 @@ def naive_metrics(episodes, void):
     fb = [100 * both / either for both, either in (
         (both_fg, either_fg), (both_bg, either_bg)) if either]
     ways = [100 * count / len(episodes) for count in right_ways]
+    predictions = [
+        pair for episode in episodes for pair in zip(
+            episode.presence_scores.tolist(), episode.gt_presence.tolist())]
     return {
         'exact_ratio': 100 * exact / len(episodes),
+        **naive_area(predictions),
+        'ECE': naive_calibration_error(predictions),
+        'AURC': naive_aurc(predictions),
         'mIoU': sum(ious.values()) / len(ious) if ious else 0,
         'FB-IoU': sum(fb) / len(fb),
         'way_accuracy': sum(ways) / len(ways),
@@ -126,7 +162,8 @@ def test_intervals_equal_the_loop_over_resamples(way, void):
     """Each resample is scored as a test of its own, its episodes repeated."""
     episodes = random_episodes(6, way)
     found = evaluate(episodes, void=void)
-    values = {name: [] for name in ('exact_ratio', 'mIoU', 'FB-IoU')}
+    values = {name: [] for name in (
+        'exact_ratio', 'presence_AUC', 'ECE', 'mIoU', 'FB-IoU')}
     scored = {}
     for counts in resample_counts(len(episodes)).tolist():
         repeated = [
@@ -134,11 +171,12 @@ def test_intervals_equal_the_loop_over_resamples(way, void):
         if tuple(counts) not in scored:
             scored[tuple(counts)] = naive_metrics(repeated, void)
         for name, numbers in values.items():
-            numbers.append(scored[tuple(counts)][name])
+            if name in scored[tuple(counts)]:  # a resample may hold one truth alone
+                numbers.append(scored[tuple(counts)][name])
     for name, numbers in values.items():
         numbers.sort()
         for end, share in (('low', 0.025), ('high', 0.975)):
-            place = share * (len(numbers) - 1)  # 24.975 and 974.025
+            place = share * (len(numbers) - 1)  # of 1000: 24.975 and 974.025
             below = int(place)
             expected = numbers[below] + (place - below) * (
                 numbers[below + 1] - numbers[below])
@@ -169,7 +207,7 @@ def test_a_thousand_episodes_take_no_time(monkeypatch):
     monkeypatch.setattr(FewShotMetric, '_ious', staticmethod(
         lambda counts, areas: calls.append((counts.shape, areas.shape))
         or ious(counts, areas)))
-    assert len(metric.compute_metrics(results)) == 10 + 2 + 20
+    assert len(metric.compute_metrics(results)) == 14 + 2 + 20  # one truth: no area
     assert calls == [
         ((1001, 1000), (1000, 20, 2)), ((1001, 1000), (1000, 2, 2))]
 
@@ -239,6 +277,22 @@ def test_exact_ratio_needs_every_way():
     assert found['way_accuracy'] == pytest.approx(100 * 6 / 8)
     assert found['way_accuracy.1'] == pytest.approx(75)
     assert found['way_accuracy.2'] == pytest.approx(75)
+
+
+def test_one_truth_has_no_area():
+    """As in FS-S: where all are present there is nothing to tell apart."""
+    found = evaluate([
+        sample([6], [[1]], [[1]], [True], [score]) for score in (0.9, 0.2)])
+    assert not [name for name in found if 'AUC' in name]
+    assert found['ECE'] == pytest.approx(100 * (0.1 + 0.8) / 2)
+
+
+@pytest.mark.parametrize('score', [float('nan'), 1.01, -0.01])
+def test_scores_are_probabilities(score):
+    """Nothing else can be binned, and what gave it is at fault."""
+    episode = sample([6], [[1]], [[1]], [True], [score], number=17)
+    with pytest.raises(ValueError, match=r'episode 17: presence_scores are .*0\.\.1'):
+        evaluate([episode])
 
 
 def test_prefix_is_put_before_the_names():

@@ -11,7 +11,8 @@ def report(fold: int, exact_ratio: float = 70., miou: float = 30., episodes: int
            dataset: str = 'Pascal5iDataset', **settings) -> dict:
     """What a test writes, as far as the table reads it."""
     metrics = {
-        'exact_ratio': exact_ratio, 'mIoU': miou, 'FB-IoU': 60., 'way_accuracy': 75.}
+        'exact_ratio': exact_ratio, 'mIoU': miou, 'FB-IoU': 60., 'way_accuracy': 75.,
+        'presence_AUC': exact_ratio + 5, 'ECE': 8.}
     return {**dict(
         metrics=metrics, protocol='FS-CS', void='background', supervision='image',
         dataset=dict(
@@ -31,11 +32,13 @@ def test_means_over_four_folds() -> None:
     table = results_table('mine.py', {(1, 1): dict(enumerate(reports))})
     cell = table['columns']['1w1s']
     assert cell['mean'] == {
-        'exact_ratio': 75, 'mIoU': 21.5, 'FB-IoU': 60, 'way_accuracy': 75}
+        'exact_ratio': 75, 'mIoU': 21.5, 'FB-IoU': 60, 'way_accuracy': 75,
+        'presence_AUC': 80, 'ECE': 8}
     assert tuple(cell['mean']) == MEANS
     assert cell['folds'] == {str(fold): reports[fold] for fold in range(4)}
     text = markdown(table)
-    assert rows(text)[-1] == ['**mine.py**', 'image', 'background', '75.0 / 21.5']
+    assert rows(text)[-1] == [
+        '**mine.py**', 'image', 'background', '75.0 / 21.5', '80.0 / 8.0']
     assert text.startswith('Pascal-5i, FS-CS: ')
     assert 'of 1000 episodes' not in text  # nothing to warn of
 
@@ -56,21 +59,32 @@ def test_published_rows() -> None:
         for way, shot in ((2, 1), (2, 5))}
     table = results_table('mine.py', reports)
     found = rows(markdown(table))
-    assert found[0] == ['method', 'labels', 'void as', '2w1s', '2w5s']
+    assert found[0] == [
+        'method', 'labels', 'void as', '2w1s', '2w5s', '2w1s AUC / ECE',
+        '2w5s AUC / ECE']
     assert found[2:] == [
         ['CST, DINO ViT-S/8 (Kang et al., CVPR 2023)', 'image', 'background',
-         '62.4 / 18.3', ''],
+         '62.4 / 18.3', '', '', ''],
         ['CST, DINO ViT-S/8 (Kang et al., CVPR 2023)', 'pixel', 'background',
-         '64.0 / 36.2', ''],
+         '64.0 / 36.2', '', '', ''],
         ['ASNet, ResNet-50 (Kang and Cho, CVPR 2022)', 'pixel', 'background',
-         '63.1 / 31.6', ''],
+         '63.1 / 31.6', '', '', ''],
         ['CST, DINOv2 ViT-S/14 (Carrion-Ojeda et al., GCPR 2025)', 'pixel',
-         'background', '78.7 / 51.5', ''],
+         'background', '78.7 / 51.5', '', '', ''],
         ['EMAT, DINOv2 ViT-S/14 (Carrion-Ojeda et al., GCPR 2025)', 'pixel',
-         'background', '80.1 / 52.8', ''],
+         'background', '80.1 / 52.8', '', '', ''],
         ['**mine.py (fold 0 only)**', 'image', 'background', '70.0 / 30.0',
-         '70.0 / 30.0']]
+         '70.0 / 30.0', '75.0 / 8.0', '75.0 / 8.0']]
     assert not results_table('mine.py', {(2, 5): reports[2, 5]})['published']
+
+
+def test_one_truth_has_no_area() -> None:
+    """As in FS-S; and a mean is of all folds, or none."""
+    reports = [report(0), report(1)]
+    del reports[1]['metrics']['presence_AUC']
+    table = results_table('mine.py', {(1, 1): dict(enumerate(reports))})
+    assert 'presence_AUC' not in table['columns']['1w1s']['mean']
+    assert rows(markdown(table))[-1][-1] == '- / 8.0'
 
 
 @pytest.mark.parametrize('settings', [

@@ -119,7 +119,7 @@ def test_two_folds(
         assert [report['dataset']['fold'] for report in reports] == [0, 2]
         assert {report['dataset']['way'] for report in reports} == {int(name[0])}
         assert cell['folds'] == dict(zip(('0', '2'), reports))
-        for key in ('exact_ratio', 'mIoU', 'FB-IoU', 'way_accuracy'):
+        for key in cell['mean']:
             first, second = (report['metrics'][key] for report in reports)
             assert cell['mean'][key] == pytest.approx((first + second) / 2)
         for report in reports:  # the best by validation, and there is one
@@ -128,9 +128,11 @@ def test_two_folds(
     assert text in capsys.readouterr().out
     means = [cell['mean'] for cell in table['columns'].values()]
     cells = ' | '.join(f"{m['exact_ratio']:.1f} / {m['mIoU']:.1f}" for m in means)
+    cells += ''.join(
+        f" | {m['presence_AUC']:.1f} / {m['ECE']:.1f}" for m in means)
     assert f'| **tiny.py (folds 0, 2 only)** | image | background | {cells} |' in text
     assert ('| CST, DINO ViT-S/8 (Kang et al., CVPR 2023) | image | background '
-            '| 79.9 / 33.2 | 64.6 / 31.9 |') in text
+            '| 79.9 / 33.2 | 64.6 / 31.9 |  |  |') in text
     assert '6 episodes a fold, lists `splits/tiny`' in text
 
     jobs.clear()

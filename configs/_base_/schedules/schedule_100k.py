@@ -24,4 +24,5 @@ default_hooks = dict(
     visualization=dict(type='FewShotVisualizationHook'),
     report=dict(type='EpisodeReportHook'),
     feature_cache=dict(type='FeatureCacheHook'),
-    fitting=dict(type='FittingHook'))
+    fitting=dict(type='FittingHook'),
+    calibration=dict(type='CalibrationHook'))

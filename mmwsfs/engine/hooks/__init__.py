@@ -1,3 +1,4 @@
+from .calibration_hook import CalibrationHook
 from .checkpoint_hook import CheckpointHook
 from .episode_report_hook import EpisodeReportHook
 from .feature_cache_hook import FeatureCacheHook
@@ -9,7 +10,7 @@ from .pseudo_label_hook import PseudoLabelHook
 from .tag_supervision_hook import TagSupervisionHook
 
 __all__ = [
-    'CheckpointHook', 'EpisodeReportHook', 'FeatureCacheHook',
+    'CalibrationHook', 'CheckpointHook', 'EpisodeReportHook', 'FeatureCacheHook',
     'FewShotVisualizationHook', 'FittingHook', 'InvalidLossHook',
     'PseudoLabelEnhancerHook', 'PseudoLabelHook', 'TagSupervisionHook'
 ]

@@ -12,6 +12,8 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
 from mmwsfs.evaluation import FewShotMetric, bootstrap
+from mmwsfs.evaluation.presence_plot import plot_presence
+from mmwsfs.evaluation.presence_quality import presence_curves, presence_predictions
 from mmwsfs.evaluation.report import episode_table
 from mmwsfs.registry import HOOKS
 from mmwsfs.utils.files import file_sha256, write_whole
@@ -27,9 +29,12 @@ class EpisodeReportHook(Hook):
 
     - ``results.json``: the metrics with their intervals, and all that is needed to
       compare them: void convention, protocol ('FS-CS' or 'FS-S'), supervision,
-      dataset, classes, checkpoint, config, seed, versions, seconds of the test.
+      dataset, classes, checkpoint, config, seed, versions, seconds of the test. Its
+      ``presence`` has the bins of the calibration error and the risk-coverage curve,
+      see :func:`~mmwsfs.evaluation.presence_quality.presence_curves`.
     - ``episodes.csv``: a row an episode, see
       :func:`~mmwsfs.evaluation.report.episode_table`.
+    - ``presence.png``: these and the ROC curve as a picture.
     - ``episodes.json``: the episode file, to be replayed with ``--episodes``.
 
     The main process writes them, each in one step, so that no reader meets a part.
@@ -69,11 +74,13 @@ class EpisodeReportHook(Hook):
             folder / 'episodes.csv',
             episode_table(metric.episodes, metric.dataset_meta['classes']))
         runner.test_dataloader.dataset.export_episodes(folder / 'episodes.json')
+        presence = presence_predictions(metric.episodes)
+        plot_presence(folder / 'presence.png', *presence, metric.summary)
         report = self._report(runner, metric)
         write_whole(folder / 'results.json', json.dumps(report, indent=2) + '\n')
         runner.logger.info(
-            f"report: '{folder}/results.json', '{folder}/episodes.csv' and, to replay, "
-            f"'{folder}/episodes.json'")
+            f"report: '{folder}/results.json', '{folder}/presence.png', "
+            f"'{folder}/episodes.csv' and, to replay, '{folder}/episodes.json'")
 
     def _report(self, runner: Runner, metric: FewShotMetric) -> dict:
         meta = metric.dataset_meta
@@ -82,6 +89,7 @@ class EpisodeReportHook(Hook):
         settings.pop('pipeline', None)
         return dict(
             metrics=metric.summary,
+            presence=presence_curves(*presence_predictions(metric.episodes)),
             intervals=dict(
                 level=bootstrap.LEVEL,
                 method='percentile bootstrap over episodes',

@@ -10,6 +10,12 @@ from mmengine.logging import MMLogger
 from PIL import Image
 
 from mmwsfs.evaluation.bootstrap import percentile_interval, resample_counts
+from mmwsfs.evaluation.presence_quality import (
+    area_under_roc,
+    calibration_error,
+    presence_predictions,
+    risk_coverage,
+)
 from mmwsfs.registry import METRICS
 from mmwsfs.utils.areas import (
     VOID_CONVENTIONS,
@@ -55,11 +61,15 @@ class FewShotMetric(BaseMetric):
       episode's mask or prediction shows has no IoU and is left out of the mean.
     - FB-IoU: mean of the IoUs of foreground, the pixels of any way, and of background,
       both summed over all episodes. One that has no union is left out.
+    - presence_AUC, ECE, AURC: of the scores of all presence predictions the area under
+      the ROC curve, the expected calibration error and the area under the risk-coverage
+      curve, see :mod:`~mmwsfs.evaluation.presence_quality`. Where a class is present
+      in all episodes, or in none, there is no ROC curve.
 
-    Exact ratio, mIoU and FB-IoU come with 95 % intervals, a percentile bootstrap over
-    episodes with a fixed seed. The IoUs are computed anew from the summed areas of each
-    resample. The intervals say how much the draw of the episodes matters, not how much
-    another training would.
+    Exact ratio, presence_AUC, ECE, mIoU and FB-IoU come with 95 % intervals, a
+    percentile bootstrap over episodes with a fixed seed. Each resample is scored anew,
+    the IoUs from its summed areas. The intervals say how much the draw of the episodes
+    matters, not how much another training would.
 
     Presence needs no masks. Where a query has none, as in a dataset of tags alone,
     there are no IoUs, and the table says so.
@@ -134,6 +144,10 @@ class FewShotMetric(BaseMetric):
                 raise ValueError(
                     f"episode {sample['episode']}: the model gives "
                     f'{len(scores)} presence_scores for {len(presence)} ways')
+            if not all(0 <= score <= 1 for score in scores):
+                raise ValueError(
+                    f"episode {sample['episode']}: presence_scores are {scores}, but "
+                    'probabilities are in 0..1')
             self.results.append(dict(
                 episode=sample['episode'],
                 query=sample['query_path'],
@@ -178,10 +192,11 @@ class FewShotMetric(BaseMetric):
         """Metrics of all episodes.
 
         Returns:
-            dict: in per cent ``exact_ratio``, ``mIoU`` and ``FB-IoU``, each with the
-            ends of its interval, ``<name>_low`` and ``<name>_high``; ``way_accuracy``,
-            ``way_accuracy.<n>`` of the n-th ways, n = 1..N, ``IoU.<class>``; and the
-            number of ``episodes``. No IoUs where an episode has no mask.
+            dict: in per cent ``exact_ratio``, ``presence_AUC``, ``ECE``, ``mIoU`` and
+            ``FB-IoU``, each with the ends of its interval, ``<name>_low`` and
+            ``<name>_high``; ``AURC``, ``way_accuracy``, ``way_accuracy.<n>`` of the
+            n-th ways, n = 1..N, ``IoU.<class>``; and the number of ``episodes``. No
+            IoUs where an episode has no mask, no ``presence_AUC`` without both truths.
         """
         if not results:
             raise ValueError('no episode was evaluated')
@@ -192,6 +207,12 @@ class FewShotMetric(BaseMetric):
         # The first row is the episodes themselves, the others are resamples.
         counts = np.vstack([np.ones(len(results)), resample_counts(len(results))])
         scores = dict(exact_ratio=100 * counts @ right.all(axis=1) / len(results))
+        presence = presence_predictions(results)
+        weights = counts.repeat(right.shape[1], axis=1)
+        areas = area_under_roc(*presence, weights)
+        if not np.isnan(areas[0]):
+            scores['presence_AUC'] = areas[~np.isnan(areas)]
+        scores['ECE'] = calibration_error(*presence, weights)
         class_ious: dict[str, float] = {}
         if all(result['areas'] is not None for result in results):
             ious = self._ious(counts, self._class_areas(results))
@@ -203,6 +224,7 @@ class FewShotMetric(BaseMetric):
             metrics[name] = float(values[0])
             metrics[f'{name}_low'], metrics[f'{name}_high'] = percentile_interval(
                 values[1:])
+        metrics['AURC'] = 100 * float(risk_coverage(*presence).mean())
         metrics['way_accuracy'] = 100 * float(right.mean())
         for way, share in enumerate(right.mean(axis=0), start=1):
             metrics[f'way_accuracy.{way}'] = 100 * float(share)
@@ -252,15 +274,17 @@ class FewShotMetric(BaseMetric):
     def _log_tables(self) -> None:
         meta, summary = self.dataset_meta, self.summary
         rows: list[tuple[str, str, str]] = []
-        for name in ('exact_ratio', 'mIoU', 'FB-IoU'):
+        for name, absence in (
+                ('exact_ratio', ''), ('presence_AUC', 'one truth'), ('ECE', ''),
+                ('mIoU', 'no masks'), ('FB-IoU', 'no masks')):
             if name in summary:
                 low, high = summary[f'{name}_low'], summary[f'{name}_high']
                 rows.append(
                     (name, f'{summary[name]:.2f}', f'{low:.2f} .. {high:.2f}'))
             else:
-                rows.append((name, 'no masks', ''))
+                rows.append((name, absence, ''))
         rows += [(name, f'{value:.2f}', '') for name, value in summary.items()
-                 if name.startswith('way_accuracy')]
+                 if name.startswith(('AURC', 'way_accuracy'))]
         table = text_table(('per cent', 'value', '95 % interval'), rows)
         if 'mIoU' in summary:
             ious = {name: summary.get(f'IoU.{name}') for name in self._names()}

@@ -1,4 +1,5 @@
+from .presence_calibration import PresenceCalibration
 from .prototype_maps import PrototypeMaps
 from .whole_image_prior import WholeImagePrior
 
-__all__ = ['PrototypeMaps', 'WholeImagePrior']
+__all__ = ['PresenceCalibration', 'PrototypeMaps', 'WholeImagePrior']

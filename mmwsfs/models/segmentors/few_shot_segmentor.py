@@ -26,8 +26,9 @@ class FewShotSegmentor(EpisodeSegmentor):
     (B, 3, H, W), and ``support``, (B, N, K, 3, H, W), normalised.
 
     The way of a pair: backbone -> [metric] -> neck -> two token maps
-    [+ prototype maps] -> heads [+ prior]. What stands in brackets is our addition and
-    optional. Sizes follow from the backbone; a config need not repeat them.
+    [+ prototype maps] -> heads [+ prior] [-> calibration]. What stands in brackets is
+    our addition and optional. Sizes follow from the backbone; a config need not repeat
+    them.
 
     Args:
         backbone (dict): gives :class:`.ViTFeatures` by its ``extract``, and has
@@ -47,6 +48,9 @@ class FewShotSegmentor(EpisodeSegmentor):
         prior (dict, optional): logits of presence from query and supports as whole
             images, that are added to the classification head's, a
             :class:`~mmwsfs.models.WholeImagePrior`. Defaults to None.
+        calibration (dict, optional): makes scores of presence mean what they say, in
+            prediction alone, a :class:`~mmwsfs.models.PresenceCalibration`. Defaults
+            to None.
         cache (dict, optional): settings of a
             :class:`~mmwsfs.models.FeatureCache`: an image of a data set goes through
             the backbone once. Off, with a warning, where the backbone trains.
@@ -69,6 +73,7 @@ class FewShotSegmentor(EpisodeSegmentor):
                  metric: dict | None = None,
                  prototypes: dict | None = None,
                  prior: dict | None = None,
+                 calibration: dict | None = None,
                  cache: dict | None = None,
                  data_preprocessor: dict | None = None,
                  init_cfg: dict | None = None,
@@ -88,6 +93,7 @@ class FewShotSegmentor(EpisodeSegmentor):
         self.labeler = build_part(labeler, **sizes)
         self.metric = build_part(metric, **sizes)
         self.prior = build_part(prior, **sizes)
+        self.calibration = build_part(calibration)
 
     # ------------------------------------------------------------ labels
     def query_masks(self, query: ViTFeatures, support: ViTFeatures,
@@ -232,7 +238,8 @@ class FewShotSegmentor(EpisodeSegmentor):
     def way_presence(self, query: ViTFeatures, supports: Supports, logits: Tensor,
                      shots: Sequence[int]) -> Tensor:
         """Logits of absent and present for N ways: the mean of the probabilities of
-        their pairs and, if there is a prior, what it says of their supports as a set.
+        their pairs and, if there is a prior, what it says of their supports as a set;
+        calibrated, if there is a calibration.
 
         Args:
             query: features of one image.
@@ -245,10 +252,10 @@ class FewShotSegmentor(EpisodeSegmentor):
         """
         presence = torch.stack([
             mean_of_shots(way) for way in logits.split(list(shots))])
-        if self.prior is None:
-            return presence
-        cls = query.tokens[:, :, 0].expand(len(shots), -1, -1)
-        return presence + self.prior(cls, supports.cls, shots)
+        if self.prior is not None:
+            cls = query.tokens[:, :, 0].expand(len(shots), -1, -1)
+            presence = presence + self.prior(cls, supports.cls, shots)
+        return presence if self.calibration is None else self.calibration(presence)
 
     def way_logits(self, query: ViTFeatures, supports: Supports,
                    shots: Sequence[int]) -> WayLogits:

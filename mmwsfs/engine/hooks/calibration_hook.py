@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from mmengine.hooks import Hook
+from mmengine.runner import BaseLoop, Runner
+
+from mmwsfs.datasets.few_shot_dataset import FewShotDataset
+from mmwsfs.fitting import calibrate, calibration_dataset
+from mmwsfs.registry import HOOKS
+
+from .bare_model import bare_model
+
+
+@HOOKS.register_module()
+class CalibrationHook(Hook):
+    """Fits the model's calibration of presence to episodes of base classes.
+
+    Does nothing where ``model.calibration`` is None. It is fitted after the last
+    training step, before the last checkpoint is written, and before each validation
+    during training, so that the best checkpoint has that of its own weights. A
+    checkpoint that is written at another time has the last one fitted; training does
+    not depend on it, so that a resumed run ends with the same.
+
+    Episodes of images that the model was trained on may look easier to it than those
+    of new classes. Held-out photographs of base classes are better where there are
+    any: ``dataset`` takes what is other for them than in the data set of validation,
+    so that folders, lists and sizes need not be repeated.
+
+    Args:
+        num_episodes (int): how many, half of them with the class. Defaults to 400.
+        dataset (dict, optional): settings that are merged over
+            ``val_dataloader.dataset``, or ``test_dataloader.dataset`` where there is
+            no validation; the episodes are always 1-way 1-shot. Defaults to None,
+            episodes of the training images.
+
+    Raises:
+        ValueError: ``num_episodes`` is below 2.
+    """
+
+    # Behind the optimizer; CheckpointHook, which is VERY_LOW, writes after it.
+    priority = 'LOW'
+
+    def __init__(self, num_episodes: int = 400, dataset: dict | None = None) -> None:
+        if num_episodes < 2:
+            raise ValueError(
+                f'CalibrationHook.num_episodes={num_episodes}: give at least 2, one '
+                'with the class and one without')
+        self.num_episodes = num_episodes
+        self.dataset = dataset
+        self._episodes: FewShotDataset | None = None
+        self._fitted: int | None = None  # the iterations that were done then
+
+    def before_train(self, runner: Runner) -> None:
+        """Make the data set, so that what is wrong with it is told at once."""
+        if getattr(bare_model(runner), 'calibration', None) is not None:
+            self._episodes = calibration_dataset(runner.cfg, self.dataset)
+
+    def after_train_iter(self, runner: Runner, *args: object,
+                         **kwargs: object) -> None:
+        """Fit after the last step."""
+        if self.is_last_train_iter(runner):
+            self._fit(runner, runner.iter + 1)
+
+    def before_val(self, runner: Runner) -> None:
+        """Fit before a validation, if the run trains."""
+        if isinstance(runner._train_loop, BaseLoop):
+            self._fit(runner, runner.iter)
+
+    def _fit(self, runner: Runner, done: int) -> None:
+        if self._episodes is None or self._fitted == done:
+            return
+        self._fitted = done
+        model = bare_model(runner)
+        try:
+            calibrate(model, self._episodes, self.num_episodes)
+        except ValueError as error:
+            runner.logger.warning(f'presence is not calibrated: {error}')
+            return
+        runner.logger.info(
+            f'presence calibrated on {self.num_episodes} episodes of base classes: '
+            f'temperature {model.calibration.temperature:.3f}, threshold '
+            f'{model.calibration.threshold:.3f}')

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmwsfs.registry import MODELS
+
+STEPS = 100  # of Newton's method, which needs about five
+
+
+@MODELS.register_module()
+class PresenceCalibration(BaseModule):
+    """A temperature and a threshold that make scores of presence mean what they say.
+
+    The logit of presence, that of present less that of absent, becomes
+    (logit - threshold) / temperature: 0, a score of 0.5, is then at the threshold.
+    Both are buffers, 1 and 0 until they are fitted, which changes nothing, and are
+    part of the checkpoint. :class:`~mmwsfs.engine.CalibrationHook` fits them to
+    episodes of base classes, when heads and prior have been trained.
+
+    Platt, "Probabilistic outputs for support vector machines", 1999, whose scale is
+    the temperature of Guo et al., "On calibration of modern neural networks", ICML
+    2017.
+
+    Args:
+        init_cfg (dict, optional): Defaults to None.
+    """
+
+    temperature: Tensor
+    threshold: Tensor
+
+    def __init__(self, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
+        self.register_buffer('temperature', torch.ones(()))
+        self.register_buffer('threshold', torch.zeros(()))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Calibrated logits of absent and present, (..., 2), of the given ones."""
+        logit = logits[..., 1] - logits[..., 0]
+        half = (logit - self.threshold) / self.temperature / 2
+        return torch.stack([-half, half], dim=-1)
+
+    def reset(self) -> None:
+        """As before it was fitted."""
+        self.temperature.fill_(1)
+        self.threshold.fill_(0)
+
+    def fit(self, logits: Tensor, presence: Tensor) -> None:
+        """Minimise the negative log-likelihood, from whatever there is now.
+
+        In double precision, by Newton's method, always to the same values. As in
+        Platt's paper the targets are a little less certain than 0 and 1, so that
+        classes that the logits separate do not make a temperature of 0.
+
+        Args:
+            logits: (M,) uncalibrated logits of presence.
+            presence: (M,) bool.
+
+        Raises:
+            ValueError: the logits tell nothing of presence, or the reverse: no
+                temperature above 0 is best. The values stay.
+        """
+        logits, presence = logits.double().cpu(), presence.cpu()
+        present = int(presence.sum())
+        absent = len(presence) - present
+        target = torch.where(presence, (present + 1) / (present + 2), 1 / (absent + 2))
+        mean, deviation = logits.mean(), logits.std(correction=0)
+        # Of any size and place; where all are the same, 0 as they are.
+        inputs = torch.stack([
+            (logits - mean) / deviation.clamp_min(1e-12), torch.ones_like(logits)], 1)
+        # Scale and offset; a logistic regression has one minimum.
+        weight = torch.zeros(2, dtype=torch.double)
+        for _ in range(STEPS):
+            weight, before = _newton_step(inputs, target.double(), weight), weight
+            if torch.allclose(weight, before, rtol=1e-10, atol=1e-12):
+                break
+        scale, offset = weight.tolist()
+        if not scale > 1e-6:
+            raise ValueError(
+                f'in {len(presence)} episodes of base classes, {present} of them with '
+                'the class, the logits of presence do not rise with it: train longer, '
+                'or leave model.calibration out')
+        self.temperature.fill_(deviation / scale)
+        self.threshold.fill_(mean - deviation * offset / scale)
+
+
+def _loss(inputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    return torch.nn.functional.binary_cross_entropy_with_logits(inputs @ weight, target)
+
+
+def _newton_step(inputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """One step, halved until the loss does not rise."""
+    chance = (inputs @ weight).sigmoid()
+    gradient = inputs.T @ (chance - target)
+    curvature = (inputs.T * (chance * (1 - chance))) @ inputs
+    # Logits that are all the same leave the scale open.
+    curvature += 1e-9 * len(inputs) * torch.eye(2, dtype=torch.double)
+    step = torch.linalg.solve(curvature, gradient)
+    now = _loss(inputs, target, weight)
+    while _loss(inputs, target, weight - step) > now and step.abs().max() > 1e-12:
+        step = step / 2
+    return weight - step
