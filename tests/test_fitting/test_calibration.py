@@ -24,9 +24,7 @@ def model(tiny_model: dict) -> FewShotSegmentor:
     tiny_model['prior'] = dict(type='WholeImagePrior')
     model = MODELS.build(tiny_model)
     with torch.no_grad():
-        model.prior.weight.fill_(3)
-        model.prior.moments.var.fill_(0.001)
-        model.prior.moments.mean.fill_(0.9)
+        model.prior.weights.copy_(torch.tensor([90., -80., 0., 0.]))
     return model.eval()
 
 
