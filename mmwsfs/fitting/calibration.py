@@ -13,8 +13,6 @@ from mmwsfs.datasets.few_shot_dataset import FewShotDataset
 from mmwsfs.models import FewShotSegmentor
 from mmwsfs.registry import DATASETS
 
-BATCH = 8  # episodes at once; what is predicted does not depend on it
-
 
 def calibration_dataset(cfg: Mapping, changes: Mapping | None) -> FewShotDataset:
     """The data set of the episodes of base classes that a calibration is fitted to.
@@ -90,15 +88,12 @@ def calibrate(model: FewShotSegmentor, dataset: FewShotDataset,
     calibration.reset()
     training = model.training
     model.eval()
-    own = range(rank, num_episodes, world_size)
-    for start in range(0, len(own), BATCH):
-        numbers = own[start:start + BATCH]
-        batch = pseudo_collate([dataset[keys[number]] for number in numbers])
-        data = model.data_preprocessor(batch)
-        logits = model(**data, mode='tensor')[0][:, 0]
-        found[0, list(numbers)] = (logits[:, 1] - logits[:, 0]).double().cpu()
-        found[1, list(numbers)] = torch.cat([
-            sample.gt_presence for sample in data['data_samples']]).double().cpu()
+    # One by one: the ranks' shares make no difference, to the last bit.
+    for number in range(rank, num_episodes, world_size):
+        data = model.data_preprocessor(pseudo_collate([dataset[keys[number]]]))
+        absent, present = model(**data, mode='tensor')[0][0, 0].tolist()
+        found[0, number] = present - absent
+        found[1, number] = data['data_samples'][0].gt_presence.item()
     model.train(training)
     all_reduce(found)
     calibration.fit(found[0], found[1].bool())

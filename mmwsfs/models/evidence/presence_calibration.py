@@ -6,7 +6,7 @@ from torch import Tensor
 
 from mmwsfs.registry import MODELS
 
-STEPS = 100  # of Newton's method, which needs about five
+from .logistic import fit_logistic
 
 
 @MODELS.register_module()
@@ -49,9 +49,9 @@ class PresenceCalibration(BaseModule):
     def fit(self, logits: Tensor, presence: Tensor) -> None:
         """Minimise the negative log-likelihood, from whatever there is now.
 
-        In double precision, by Newton's method, always to the same values. As in
-        Platt's paper the targets are a little less certain than 0 and 1, so that
-        classes that the logits separate do not make a temperature of 0.
+        In double precision, always to the same values. As in Platt's paper the targets
+        are a little less certain than 0 and 1, so that classes that the logits separate
+        do not make a temperature of 0.
 
         Args:
             logits: (M,) uncalibrated logits of presence.
@@ -69,13 +69,7 @@ class PresenceCalibration(BaseModule):
         # Of any size and place; where all are the same, 0 as they are.
         inputs = torch.stack([
             (logits - mean) / deviation.clamp_min(1e-12), torch.ones_like(logits)], 1)
-        # Scale and offset; a logistic regression has one minimum.
-        weight = torch.zeros(2, dtype=torch.double)
-        for _ in range(STEPS):
-            weight, before = _newton_step(inputs, target.double(), weight), weight
-            if torch.allclose(weight, before, rtol=1e-10, atol=1e-12):
-                break
-        scale, offset = weight.tolist()
+        scale, offset = fit_logistic(inputs, target).tolist()
         if not scale > 1e-6:
             raise ValueError(
                 f'in {len(presence)} episodes of base classes, {present} of them with '
@@ -84,20 +78,3 @@ class PresenceCalibration(BaseModule):
         self.temperature.fill_(deviation / scale)
         self.threshold.fill_(mean - deviation * offset / scale)
 
-
-def _loss(inputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    return torch.nn.functional.binary_cross_entropy_with_logits(inputs @ weight, target)
-
-
-def _newton_step(inputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
-    """One step, halved until the loss does not rise."""
-    chance = (inputs @ weight).sigmoid()
-    gradient = inputs.T @ (chance - target)
-    curvature = (inputs.T * (chance * (1 - chance))) @ inputs
-    # Logits that are all the same leave the scale open.
-    curvature += 1e-9 * len(inputs) * torch.eye(2, dtype=torch.double)
-    step = torch.linalg.solve(curvature, gradient)
-    now = _loss(inputs, target, weight)
-    while _loss(inputs, target, weight - step) > now and step.abs().max() > 1e-12:
-        step = step / 2
-    return weight - step
