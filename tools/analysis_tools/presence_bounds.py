@@ -4,8 +4,8 @@
 
 CONFIG is one with a prior, for its space of whole images, and with a metric, for its
 space of objects, such as dinov2-vit-s_pascal5i_1shot_quick_plus_pixel.py. Both are
-fitted to the training images, the metric with the masks of all. Then each of these gives
-every 1-way test episode a score of presence:
+fitted to the training images, the metric with the masks of all. Then each of these
+gives every 1-way test episode a score of presence:
 
 - cosine: of the query's and the supports' CLS tokens, less their mean in training, in
   the backbone's second half, mean over the blocks: nothing learned;
@@ -122,7 +122,7 @@ class Bounds:
         self._objects: dict[tuple[str, int], Tensor] = {}
 
     def object_of(self, name: str, number: int) -> Tensor:
-        """Mean token of an image's object in the metric's space, of length 1: (L, C)."""
+        """Mean token of an image's object in the metric's space, length 1: (L, C)."""
         if (name, number) not in self._objects:
             image = self.images[name]
             shares = image.shares[list(image.classes).index(number)]
