@@ -89,7 +89,8 @@ def _mend(key: str) -> str:
     if key in ('way', 'shot', 'fold', 'protocol'):
         return f'set the same {key} (tools/test.py --{key})'
     if key in PUBLISHED:
-        return f'set the same {key} in the dataset, or leave it out there'
+        return (f"set the dataset's {key} to the file's; a file that names none has "
+                f'{PUBLISHED[key]!r}')
     if key == 'version':
         return 'replay it with the release of mmwsfs that wrote it, or a newer one'
     if key == 'lists_sha256':

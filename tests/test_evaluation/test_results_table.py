@@ -8,14 +8,15 @@ from mmwsfs.evaluation.results_table import MEANS, markdown, results_table
 
 
 def report(fold: int, exact_ratio: float = 70., miou: float = 30., episodes: int = 1000,
-           dataset: str = 'Pascal5iDataset', **settings) -> dict:
+           dataset: str = 'Pascal5iDataset', episode_choice: str = '',
+           **settings) -> dict:
     """What a test writes, as far as the table reads it."""
     metrics = {
         'exact_ratio': exact_ratio, 'mIoU': miou, 'FB-IoU': 60., 'way_accuracy': 75.}
     return {**dict(
         metrics=metrics, protocol='FS-CS', void='background', supervision='image',
-        dataset=dict(
-            type=dataset, fold=fold, episodes=episodes,
+        selection='base', dataset=dict(
+            type=dataset, fold=fold, episodes=episodes, episode_choice=episode_choice,
             settings=dict(lists='splits/pascal5i'))), **settings}
 
 
@@ -35,7 +36,8 @@ def test_means_over_four_folds() -> None:
     assert tuple(cell['mean']) == MEANS
     assert cell['folds'] == {str(fold): reports[fold] for fold in range(4)}
     text = markdown(table)
-    assert rows(text)[-1] == ['**mine.py**', 'image', 'background', '75.0 / 21.5']
+    assert rows(text)[-1] == [
+        '**mine.py**', 'image', 'background', 'base', '75.0 / 21.5']
     assert text.startswith('Pascal-5i, FS-CS: ')
     assert 'of 1000 episodes' not in text  # nothing to warn of
 
@@ -56,20 +58,21 @@ def test_published_rows() -> None:
         for way, shot in ((2, 1), (2, 5))}
     table = results_table('mine.py', reports)
     found = rows(markdown(table))
-    assert found[0] == ['method', 'labels', 'void as', '2w1s', '2w5s']
+    assert found[0] == [
+        'method', 'labels', 'void as', 'checkpoint by', '2w1s', '2w5s']
     assert found[2:] == [
         ['CST, DINO ViT-S/8 (Kang et al., CVPR 2023)', 'image', 'background',
-         '62.4 / 18.3', ''],
+         'novel (test classes)', '62.4 / 18.3', ''],
         ['CST, DINO ViT-S/8 (Kang et al., CVPR 2023)', 'pixel', 'background',
-         '64.0 / 36.2', ''],
+         'novel (test classes)', '64.0 / 36.2', ''],
         ['ASNet, ResNet-50 (Kang and Cho, CVPR 2022)', 'pixel', 'background',
-         '63.1 / 31.6', ''],
+         'novel (test classes)', '63.1 / 31.6', ''],
         ['CST, DINOv2 ViT-S/14 (Carrion-Ojeda et al., GCPR 2025)', 'pixel',
-         'background', '78.7 / 51.5', ''],
+         'background', 'novel (test classes)', '78.7 / 51.5', ''],
         ['EMAT, DINOv2 ViT-S/14 (Carrion-Ojeda et al., GCPR 2025)', 'pixel',
-         'background', '80.1 / 52.8', ''],
-        ['**mine.py (fold 0 only)**', 'image', 'background', '70.0 / 30.0',
-         '70.0 / 30.0']]
+         'background', 'novel (test classes)', '80.1 / 52.8', ''],
+        ['**mine.py (fold 0 only)**', 'image', 'background', 'base',
+         '70.0 / 30.0', '70.0 / 30.0']]
     assert not results_table('mine.py', {(2, 5): reports[2, 5]})['published']
 
 
@@ -88,7 +91,7 @@ def test_other_numbers_stand_alone(settings: dict) -> None:
 
 @pytest.mark.parametrize('settings', [
     dict(void='ignored'), dict(protocol='FS-S'), dict(supervision='pixel'),
-    dict(dataset='Coco20iDataset')])
+    dict(dataset='Coco20iDataset'), dict(episode_choice='fully augmented')])
 @pytest.mark.parametrize('place', ['fold', 'column'])
 def test_mixtures_are_refused(settings: dict, place: str) -> None:
     """Neither a mean nor a row of different conventions."""
@@ -113,3 +116,35 @@ def test_fewer_episodes_are_told() -> None:
         'mine.py', {(1, 1): {0: report(0, episodes=50)}}))
     assert 'In bold: 50 episodes a fold' in text
     assert 'The published results are of 1000 episodes a fold.' in text
+
+
+def test_other_episodes_stand_alone() -> None:
+    """A subset or augmented episodes never stand beside the published ones."""
+    table = results_table('mine.py', {(1, 1): {
+        0: report(0, episode_choice='objects of 0 to 5 % of the image')}})
+    assert table['published'] == []
+    text = markdown(table)
+    assert text.startswith('Pascal-5i, FS-CS, objects of 0 to 5 % of the image: exact')
+    assert 'Published results are of other episodes, and left out.' in text
+
+
+@pytest.mark.parametrize(('selections', 'words'), [
+    (('base', 'base'), 'base'), (('none, last checkpoint', ), 'none, last checkpoint'),
+    (('novel (test classes)', 'base'), 'base or novel (test classes)')])
+def test_selection_is_told(selections: tuple[str, ...], words: str) -> None:
+    """Of each row, in words."""
+    table = results_table('mine.py', {(1, 1): {
+        fold: report(fold, selection=words) for fold, words in enumerate(selections)}})
+    assert table['selection'] == words
+    found = rows(markdown(table))
+    place = found[0].index('checkpoint by')
+    assert found[-1][place] == words
+    assert {row[place] for row in found[2:-1]} == {'novel (test classes)'}
+
+
+def test_reports_of_older_releases() -> None:
+    """They say nothing of it."""
+    old = report(0)
+    del old['selection'], old['dataset']['episode_choice']
+    table = results_table('mine.py', {(1, 1): {0: old}})
+    assert table['selection'] == 'unknown' and table['published']
