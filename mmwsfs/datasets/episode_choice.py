@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from .augmented_episodes import AUGMENTATIONS
+from .augmented_episodes import AUGMENTATIONS, AugmentedEpisodes
 from .episode_file import PUBLISHED
+from .episode_source import DrawnEpisodes
 from .held_out import SELECTIONS
 from .object_size import check_object_size
 
@@ -52,6 +53,21 @@ class EpisodeChoice:
     def augmented(self) -> bool:
         """Whether queries without a target are of base classes."""
         return self.augmentation != 'none'
+
+    def augment(self, drawn: DrawnEpisodes, others: Sequence[tuple[str, int]],
+                ) -> DrawnEpisodes | AugmentedEpisodes:
+        """Drawn episodes with the queries that ``augmentation`` asks for.
+
+        Raises:
+            ValueError: it asks for some, and ``others`` is empty.
+        """
+        if not self.augmented:
+            return drawn
+        if not others:
+            raise ValueError(
+                f'augmentation={self.augmentation!r} finds no photograph of base '
+                f"classes beside those of '{drawn.lists.source}': complete the data")
+        return AugmentedEpisodes(drawn, others, self.augmentation)
 
     @property
     def other_than_published(self) -> dict[str, object]:

@@ -14,13 +14,13 @@ from mmwsfs.argument_check import check_arguments
 from mmwsfs.structures import LazyImage
 from mmwsfs.utils.files import write_whole
 
-from .augmented_episodes import AugmentedEpisodes
 from .entry_list import EntryList
 from .episode import Episode, EpisodeKey
 from .episode_choice import EpisodeChoice
 from .episode_file import write_episodes
 from .episode_pipeline import episode_pipeline
 from .episode_source import DrawnEpisodes, EpisodeSource, ReplayedEpisodes
+from .held_out import NO_HELD_OUT
 from .object_size import SizedEpisodes, object_share
 from .partial_masks import MaskChoice, refuse_old_arguments
 from .transforms import EpisodeTransform
@@ -81,9 +81,9 @@ class FewShotDataset(BaseDataset):
             ``data_prefix``, ``metainfo`` with other ``classes``, ...
 
     Raises:
-        ValueError: an argument out of its range, or of the other split; neither image size nor pipeline; a
-            class with fewer than K + 1 images; training images that all show all
-            classes; episodes, or a list of masks, of other entries; no held-out
+        ValueError: an argument out of its range, or of the other split; neither image
+            size nor pipeline; a class with fewer than K + 1 images; training images
+            that all show all classes; episodes, or a list of masks, of other entries; no held-out
             photographs of base classes; a query without a mask to find its object's
             size from.
         FileNotFoundError: an image or mask of an episode, or a list, is missing.
@@ -197,10 +197,6 @@ class FewShotDataset(BaseDataset):
             missing = self.missing_files(
                 dict.fromkeys([*lists.labels_of, *(name for name, _ in others)]))
             others = [entry for entry in others if entry[0] not in missing]
-            if self.choice.augmented and not others:
-                raise ValueError(
-                    f'augmentation={self.choice.augmentation!r} finds no photograph of '
-                    f"base classes: of '{self.source()}' only those of the fold exist")
             lists = lists.restricted(
                 {name: what for name, what in missing.items()
                  if name in lists.labels_of}, self.shot)
@@ -211,18 +207,15 @@ class FewShotDataset(BaseDataset):
         self._metainfo.update(
             class_ids=self.class_ids, fold=self.fold, way=self.way,
             shot=self.shot, protocol=self.protocol, episode_choice=self.choice.words)
-        drawn: DrawnEpisodes | AugmentedEpisodes | None = None
-        if self.episodes is None:
-            drawn = DrawnEpisodes(
+        known = self.labels_of.keys() | {name for name, _ in others}
+        drawn = None if self.episodes is not None else self.choice.augment(
+            DrawnEpisodes(
                 lists, self.way, self.shot, self.protocol, self.draw_query,
-                self.QUERY_RULE, self.num_episodes)
-            if self.choice.augmented:
-                drawn = AugmentedEpisodes(drawn, others, self.choice.augmentation)
+                self.QUERY_RULE, self.num_episodes), others)
         self.episode_source: EpisodeSource = drawn or ReplayedEpisodes(
-            self._under_root(self.episodes), self._description(),
+            self._under_root(str(self.episodes)), self._description(),
             lambda path: path if path in self.labels_of else self.image_name(path),
-            lambda name: (
-                name in self.labels_of or name in dict(others) or self.has_mask(name)))
+            lambda name: name in known or self.has_mask(name))
         # Of every entry in training, and of the numbered episodes in testing: which
         # images are there does not change what is drawn.
         users = self.episode_source.users()
@@ -238,11 +231,7 @@ class FewShotDataset(BaseDataset):
         Raises:
             ValueError: the data have none.
         """
-        raise ValueError(
-            f"selection='base' and augmentation need photographs of training classes "
-            f'that training does not see, but a {type(self).__name__} trains on all '
-            "that it has: leave them out, and choose a checkpoint on classes that are "
-            'neither trained nor tested, or take the last one (val_dataloader=None)')
+        raise ValueError(NO_HELD_OUT.format(type(self).__name__))
 
     def _object_share(self, name: str, class_id: int) -> float:
         """The share of an image that its mask shows of a class."""

@@ -8,6 +8,12 @@ import numpy as np
 
 Entries = Iterable[tuple[str, int]]
 SELECTIONS = ('novel', 'base')
+# Message of a dataset, by the name of its type.
+NO_HELD_OUT = (
+    "selection='base' and augmentation need photographs of training classes that "
+    'training does not see, but a {} trains on all that it has: leave them out, and '
+    'choose a checkpoint on classes that are neither trained nor tested, or take the '
+    'last one (val_dataloader=None)')
 
 
 def held_out_base(base: Entries, novel: Entries, training: Entries,

@@ -90,19 +90,20 @@ def markdown(table: Mapping) -> str:
     for paper in table['published']:
         rows.append([
             f"{paper['name']} ({paper['source']})", paper['supervision'], VOID,
-            paper['selection'], *(_scores(paper['columns'].get(key)) for key in columns)])
+            paper['selection'],
+            *(_scores(paper['columns'].get(key)) for key in columns)])
     name, folds = table['name'], table['folds']
     if len(folds) < FOLDS:
         name += f" (fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))} only)"
     rows.append([
         f'**{name}**', str(table['supervision']), table['void'],
-        table['selection'], *(_scores(cell['mean']) for cell in table['columns'].values())])
+        table['selection'],
+        *(_scores(cell['mean']) for cell in table['columns'].values())])
     episodes = ' or '.join(map(str, table['episodes']))
     choice = f", {table['episode_choice']}" if table['episode_choice'] else ''
     lines = [
         f"{BENCHMARKS.get(table['dataset'], table['dataset'])}, {table['protocol']}"
-        f'{choice}: '
-        'exact ratio / mIoU in per cent, mean over the folds.',
+        f'{choice}: exact ratio / mIoU in per cent, mean over the folds.',
         f"In bold: {episodes} episodes a fold, lists `{table['lists']}`.",
         '', markdown_table([
             'method', 'labels', 'void as', 'checkpoint by', *columns], rows)]

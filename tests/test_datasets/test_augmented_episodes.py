@@ -79,6 +79,21 @@ def test_restricted(build: Build) -> None:
     assert set(dataset.draw(j).query for j in range(300)) - set(dataset.labels_of)
 
 
+def test_no_other_photographs(tiny_voc: Path, tiny_dataset: Build,
+                              tmp_path: Path) -> None:
+    """Where only those of the fold exist."""
+    for folder in ('JPEGImages', 'SegmentationClassAug'):
+        target = tmp_path / 'VOCdevkit/VOC2012' / folder
+        target.mkdir(parents=True)
+        for path in (tiny_voc / 'VOCdevkit/VOC2012' / folder).glob('val_0[1-5]_*'):
+            (target / path.name).symlink_to(path)
+    (tmp_path / 'splits').symlink_to(tiny_voc / 'splits')
+    with pytest.raises(ValueError, match="augmentation='full' finds no photograph of"):
+        tiny_dataset(tmp_path, augmentation='full', restrict_to_existing=True)
+    with pytest.raises(FileNotFoundError, match="Episode . needs image .*/val_"):
+        tiny_dataset(tmp_path, augmentation='full')
+
+
 @pytest.mark.parametrize('settings', [dict(protocol='FS-S'), dict(selection='base')])
 def test_nothing_to_choose(build: Build, settings: dict) -> None:
     """It goes with FS-CS and novel classes alone."""

@@ -1,4 +1,5 @@
-"""selection='base': photographs of base classes that neither training nor test shows."""
+"""selection='base': base classes on photographs that neither training nor test shows.
+"""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def test_a_fair_selection(
     assert set(report['dataset']['classes']) == {'16', '17', '18', '19', '20'}
     assert 'checkpoint by' in (tmp_path / 'work/table.md').read_text()
     monkeypatch.setenv('MMWSFS_SELECTION', 'novel')
-    with pytest.raises(SystemExit, match='other settings of val_dataloader.dataset.sel'):
+    with pytest.raises(SystemExit, match='other settings of val_dataloader.data'):
         run('--folds', 3)
     last = tmp_path / 'work/fold3/iter_4.pth'
     table = run('--folds', 3, '--checkpoints', last)

@@ -1,7 +1,7 @@
 # Pascal-5i. In training no mask file is opened or needed, unless a config on top sets
 # `masks`; test supports carry masks where it sets `support_masks`. It sets `img_size`.
-# Fold, way, shot, protocol and the selection of validation are set once, for everything,
-# by the environment.
+# Fold, way, shot, protocol and validation's selection are set once, for everything, by
+# the environment.
 data_root = '{{$MMWSFS_DATA_ROOT:data}}'
 fold = int('{{$MMWSFS_FOLD:0}}')
 way = int('{{$MMWSFS_WAY:1}}')
