@@ -83,9 +83,9 @@ class FewShotDataset(BaseDataset):
     Raises:
         ValueError: an argument out of its range, or of the other split; neither image
             size nor pipeline; a class with fewer than K + 1 images; training images
-            that all show all classes; episodes, or a list of masks, of other entries; no held-out
-            photographs of base classes; a query without a mask to find its object's
-            size from.
+            that all show all classes; episodes, or a list of masks, of other entries;
+            no held-out photographs of base classes; a query without a mask to find its
+            object's size from.
         FileNotFoundError: an image or mask of an episode, or a list, is missing.
     """
 

@@ -23,7 +23,8 @@ def check_object_size(size: Sequence[float]) -> None:
     if len(size) != 2 or not 0 <= size[0] < size[1] <= 1:
         raise ValueError(
             f'object_size={tuple(size)} must be two shares of the image, 0 at least '
-            'and 1 at most, the smaller one first: (0, 0.05) are objects of less than 5 %')
+            'and 1 at most, the smaller one first: (0, 0.05) are objects of less than '
+            '5 %')
 
 
 def object_share(image: dict, class_id: int, mask_loader: dict) -> float:
