@@ -100,3 +100,18 @@ def test_a_config_of_before_is_told_what_to_write(
     with torch.device('meta'), pytest.raises(
             ValueError, match=f"model.supervision.*'{supervision}' where.*{hook}"):
         MODELS.build(cfg.model)
+
+
+@pytest.mark.parametrize('name', ['vit-s_pascal5i_1shot', 'vit-s_coco20i_1shot'])
+def test_selection_by_the_environment(
+        name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of validation alone; without it as published."""
+    monkeypatch.delenv('MMWSFS_SELECTION', raising=False)
+    found = {'novel': Config.fromfile(CONFIGS / f'{name}.py')}
+    monkeypatch.setenv('MMWSFS_SELECTION', 'base')
+    found['base'] = Config.fromfile(CONFIGS / f'{name}.py')
+    for selection, cfg in found.items():
+        datasets = {loader: DATASETS.build(dict(cfg[loader].dataset, lazy_init=True))
+                    for loader in LOADERS}
+        assert datasets.pop('val_dataloader').choice.selection == selection
+        assert {dataset.choice.selection for dataset in datasets.values()} == {'novel'}

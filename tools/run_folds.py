@@ -4,9 +4,10 @@
 
 Fold i is trained in WORK_DIR/fold{i} and tested, for every way and shot, in
 WORK_DIR/fold{i}/{way}w{shot}s: the best checkpoint by validation (best_*) where there
-is one, else the last. What is finished is not done again, so that the command can be
-stopped at any time and given again. The table comes in WORK_DIR/table.md and, with the
-reports of the folds, in WORK_DIR/table.json.
+is one, else the last; on which classes it was chosen (MMWSFS_SELECTION) stands in the
+table. What is finished is not done again, so that the command can be stopped at any
+time and given again. The table comes in WORK_DIR/table.md and, with the reports of the
+folds, in WORK_DIR/table.json.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,8 @@ from mmwsfs.registry import DATASETS
 
 from .coco_annotations import CocoAnnotations
 from .few_shot_dataset import FewShotDataset
-from .split_lists import coco_image_name, read_class_images, split_classes
+from .held_out import held_out_base
+from .split_lists import FOLDS, coco_image_name, read_class_images, split_classes
 
 COCO_CLASSES = (
     'person', 'bicycle', 'car', 'motorcycle', 'airplane', 'bus', 'train', 'truck',
@@ -31,7 +31,8 @@ COCO_CLASSES = (
 class Coco20iDataset(FewShotDataset):
     """Episodes of COCO-20i, from plain COCO JSON.
 
-    Fold i holds out the classes i+1, i+5, ..., i+77. Lists and images are matched by
+    Fold i holds out the classes i+1, i+5, ..., i+77; ``selection='base'`` reads the val
+    lists of the other folds. Lists and images are matched by
     the image id, the number that a file name ends with: ``.jpg`` files of the 2014 and
     of the 2017 release, in any sub-folders. Masks are drawn on demand from the
     annotations (:class:`~mmwsfs.datasets.LoadCocoLabelMap`); without masks
@@ -69,9 +70,9 @@ class Coco20iDataset(FewShotDataset):
         super().__init__(data_prefix=data_prefix, **kwargs)
 
     def source(self) -> str:
-        """The list file."""
-        return str(
-            self._under_root(self.lists) / self.split / f'fold{self.fold}.json.gz')
+        """The list file; of held-out base photographs a pattern."""
+        fold = '*' if self.choice.selection == 'base' else self.fold
+        return str(self._under_root(self.lists) / self.split / f'fold{fold}.json.gz')
 
     def split_classes(self) -> list[int]:
         """The fold's classes, or the others."""
@@ -80,7 +81,21 @@ class Coco20iDataset(FewShotDataset):
 
     def load_entries(self) -> list[tuple[str, int]]:
         """Images by class, in the list's order."""
-        return read_class_images(Path(self.source()), self.class_ids)
+        return self._read(self.split, self.fold)
+
+    def load_base_entries(self) -> list[tuple[str, int]]:
+        """Of the other folds' val lists; see
+        :func:`~mmwsfs.datasets.held_out.held_out_base`."""
+        others = [fold for fold in range(FOLDS) if fold != self.fold]
+        return held_out_base(
+            [entry for fold in others for entry in self._read('val', fold)],
+            self._read('val', self.fold), self._read('trn', self.fold), self.source())
+
+    def _read(self, split: str, fold: int) -> list[tuple[str, int]]:
+        return read_class_images(
+            self._under_root(self.lists) / split / f'fold{fold}.json.gz',
+            split_classes(
+                split, fold, len(self.metainfo['classes']), interleaved=True))
 
     @property
     def mask_loader(self) -> dict:

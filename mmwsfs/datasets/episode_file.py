@@ -15,6 +15,8 @@ from .episode import Episode
 
 FORMAT = 'mmwsfs-episodes'
 VERSION = 1
+# What the episodes are of where the head does not say it; it says what is other.
+PUBLISHED = dict(selection='novel', augmentation='none', object_size=None)
 
 
 def write_episodes(path: Path, head: dict, episodes: Sequence[Episode]) -> None:
@@ -41,13 +43,14 @@ def read_episodes(path: Path, expected: dict,
 
     docs/episodes.md describes the file. ``format``, ``version`` and the keys of
     ``expected`` are optional in it, for files that other programs write, but have to
-    agree where they are given.
+    agree where they are given. Of ``PUBLISHED`` a file without the key has the value
+    there, and so has ``expected``.
 
     Args:
         path: the file.
         expected: head of the dataset that is to replay them: ``dataset``, ``protocol``,
-            ``fold``, ``way``, ``shot``, ``classes`` (number -> name) and
-            ``lists_sha256``.
+            ``fold``, ``way``, ``shot``, ``classes`` (number -> name),
+            ``lists_sha256`` and what is other than ``PUBLISHED``.
         image_name: image file -> the dataset's name for it.
 
     Raises:
@@ -64,12 +67,13 @@ def read_episodes(path: Path, expected: dict,
         raise ValueError(
             f"episode file '{path}' is truncated or no JSON: {error}") from error
     head = content if isinstance(content, dict) else {}
-    for key, value in dict(format=FORMAT, version=VERSION, **expected).items():
-        given = head.get(key, value)
+    own = dict(format=FORMAT, version=VERSION, **{**PUBLISHED, **expected})
+    for key, value in own.items():
+        given = head.get(key, PUBLISHED.get(key, value))
         # A truth value is no number, though Python says that True == 1.
         if given != value or isinstance(given, bool) != isinstance(value, bool):
             raise ValueError(
-                f"episode file '{path}' has {key} {head[key]!r}, but this dataset "
+                f"episode file '{path}' has {key} {given!r}, but this dataset "
                 f'{value!r}: {_mend(key)}')
     episodes = head.get('episodes')
     if not isinstance(episodes, list) or not episodes:
@@ -84,6 +88,9 @@ def read_episodes(path: Path, expected: dict,
 def _mend(key: str) -> str:
     if key in ('way', 'shot', 'fold', 'protocol'):
         return f'set the same {key} (tools/test.py --{key})'
+    if key in PUBLISHED:
+        return (f"set the dataset's {key} to the file's; a file that names none has "
+                f'{PUBLISHED[key]!r}')
     if key == 'version':
         return 'replay it with the release of mmwsfs that wrote it, or a newer one'
     if key == 'lists_sha256':

@@ -1,18 +1,37 @@
 """Where the episodes of a dataset come from: drawn, or replayed from a file.
 
-Both classes have ``len``, ``draw``, ``users`` and ``rule``.
+Every source of episodes (:class:`EpisodeSource`) has ``len``, ``draw``, ``users`` and
+``rule``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from .entry_list import EntryList
 from .episode import Episode, EpisodeKey, draw_classes, draw_supports
 from .episode_file import read_episodes
+
+
+class EpisodeSource(Protocol):
+    """Numbered episodes: drawn, replayed, or some of others."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    @property
+    def rule(self) -> str:
+        """How they come about, in a line."""
+
+    def draw(self, key: int | EpisodeKey) -> Episode:
+        """Episode j, or the one that a key names."""
+
+    def users(self) -> dict[str, str]:
+        """Image name -> who needs it first."""
 
 
 class DrawnEpisodes:
@@ -66,6 +85,10 @@ class DrawnEpisodes:
             f'by NumPy RandomState(j): query, {self.query_rule}; {classes}; for '
             'each class images one at a time, the query and repetitions discarded')
 
+    def query(self, number: int) -> dict:
+        """The entry that is the query of test episode ``number``."""
+        return self.draw_query(number, np.random.RandomState(number))
+
     def draw(self, key: int | EpisodeKey) -> Episode:
         """Episode j, or the one that a key names.
 
@@ -102,7 +125,7 @@ class DrawnEpisodes:
         """Image name -> who needs it first: in training an entry, else an episode."""
         if self.lists.split == 'trn':
             return self.lists.first_entries()
-        return _first_episodes(self)
+        return first_episodes(self)
 
 
 class ReplayedEpisodes:
@@ -152,10 +175,11 @@ class ReplayedEpisodes:
 
     def users(self) -> dict[str, str]:
         """Image name -> the first episode that needs it."""
-        return _first_episodes(self)
+        return first_episodes(self)
 
 
-def _first_episodes(source: DrawnEpisodes | ReplayedEpisodes) -> dict[str, str]:
+def first_episodes(source: EpisodeSource) -> dict[str, str]:
+    """Image name -> 'episode j', the first that needs it."""
     users: dict[str, str] = {}
     for number in range(len(source)):
         episode = source.draw(number)

@@ -16,9 +16,12 @@ from mmwsfs.utils.files import write_whole
 
 from .entry_list import EntryList
 from .episode import Episode, EpisodeKey
+from .episode_choice import EpisodeChoice
 from .episode_file import write_episodes
 from .episode_pipeline import episode_pipeline
-from .episode_source import DrawnEpisodes, ReplayedEpisodes
+from .episode_source import DrawnEpisodes, EpisodeSource, ReplayedEpisodes
+from .held_out import NO_HELD_OUT
+from .object_size import SizedEpisodes, object_share
 from .partial_masks import MaskChoice, refuse_old_arguments
 from .transforms import EpisodeTransform
 
@@ -62,13 +65,27 @@ class FewShotDataset(BaseDataset):
         restrict_to_existing (bool): leave out entries without their files, then
             classes with fewer than K + 1 images, and log the counts. The episodes are
             then other than the published ones. Defaults to False.
+        selection (str): of which classes the episodes of 'val' are: 'novel', as in
+            every test and as is published, or 'base', to choose a checkpoint fairly on
+            photographs that neither training nor the test shows (see
+            :func:`~mmwsfs.datasets.held_out.held_out_base`). Defaults to 'novel'.
+        augmentation (str): of a test: 'partial' or 'full' takes held-out photographs of
+            base classes as queries without a target (see
+            :class:`~mmwsfs.datasets.augmented_episodes.AugmentedEpisodes`). Defaults to
+            'none'.
+        object_size (Sequence[float], optional): of a test: (low, high), the share of
+            the image that the query's object covers, found from the masks of queries
+            (see :class:`~mmwsfs.datasets.object_size.SizedEpisodes`); the episodes are
+            those of ``num_episodes`` that are so. Defaults to None, all.
         **kwargs: further arguments of MMEngine's ``BaseDataset``: ``data_root``,
             ``data_prefix``, ``metainfo`` with other ``classes``, ...
 
     Raises:
-        ValueError: an argument out of its range; neither image size nor pipeline; a
-            class with fewer than K + 1 images; training images that all show all
-            classes; episodes, or a list of masks, of other entries.
+        ValueError: an argument out of its range, or of the other split; neither image
+            size nor pipeline; a class with fewer than K + 1 images; training images
+            that all show all classes; episodes, or a list of masks, of other entries;
+            no held-out photographs of base classes; a query without a mask to find its
+            object's size from.
         FileNotFoundError: an image or mask of an episode, or a list, is missing.
     """
 
@@ -91,6 +108,9 @@ class FewShotDataset(BaseDataset):
                  img_size: int | None = None,
                  pipeline: Sequence[dict | Callable] | None = None,
                  restrict_to_existing: bool = False,
+                 selection: str = 'novel',
+                 augmentation: str = 'none',
+                 object_size: Sequence[float] | None = None,
                  **kwargs: Any) -> None:
         refuse_old_arguments(kwargs)
         if split not in ('trn', 'val'):
@@ -101,6 +121,8 @@ class FewShotDataset(BaseDataset):
         if support_masks not in (None, True, False):
             raise ValueError(
                 f'support_masks={support_masks!r} must be True, False or None')
+        self.choice = EpisodeChoice(
+            split, protocol, selection, augmentation, object_size)
         self.split = split
         self.way = way
         self.shot = shot
@@ -160,32 +182,66 @@ class FewShotDataset(BaseDataset):
 
     def load_data_list(self) -> list[dict]:
         """One dict an entry: ``name`` and ``class_id``, all checked."""
-        self.class_ids = self.split_classes()
+        if self.choice.selection == 'base':
+            entries = self.load_base_entries()
+            self.class_ids = sorted({number for _, number in entries})
+        else:
+            self.class_ids = self.split_classes()
+            entries = self.load_entries()
+        others = self.load_base_entries() if self.choice.augmented else []
         lists = EntryList(
-            self.load_entries(), self.class_ids, self.metainfo['classes'], self.split,
+            entries, self.class_ids, self.metainfo['classes'], self.split,
             self.source())
         self.masked.begin(self._under_root(''), lists, self.image_name)
         if self.restrict_to_existing:
-            lists = lists.restricted(self.missing_files(lists.labels_of), self.shot)
+            missing = self.missing_files(
+                dict.fromkeys([*lists.labels_of, *(name for name, _ in others)]))
+            others = [entry for entry in others if entry[0] not in missing]
+            lists = lists.restricted(
+                {name: what for name, what in missing.items()
+                 if name in lists.labels_of}, self.shot)
         self.masked.settle(lists)
         self.entry_list = lists
         self.class_ids, self.data_list = lists.class_ids, lists.entries
         self.images_of, self.labels_of = lists.images_of, lists.labels_of
         self._metainfo.update(
             class_ids=self.class_ids, fold=self.fold, way=self.way,
-            shot=self.shot, protocol=self.protocol)
-        self.episode_source = DrawnEpisodes(
-            lists, self.way, self.shot, self.protocol, self.draw_query,
-            self.QUERY_RULE, self.num_episodes,
-        ) if self.episodes is None else ReplayedEpisodes(
-            self._under_root(self.episodes), self._description(),
+            shot=self.shot, protocol=self.protocol, episode_choice=self.choice.words)
+        known = self.labels_of.keys() | {name for name, _ in others}
+        drawn = None if self.episodes is not None else self.choice.augment(
+            DrawnEpisodes(
+                lists, self.way, self.shot, self.protocol, self.draw_query,
+                self.QUERY_RULE, self.num_episodes), others)
+        self.episode_source: EpisodeSource = drawn or ReplayedEpisodes(
+            self._under_root(str(self.episodes)), self._description(),
             lambda path: path if path in self.labels_of else self.image_name(path),
-            lambda name: name in self.labels_of or self.has_mask(name))
+            lambda name: name in known or self.has_mask(name))
         # Of every entry in training, and of the numbered episodes in testing: which
         # images are there does not change what is drawn.
         users = self.episode_source.users()
         lists.check_files(users, self.missing_files(users))
+        if drawn is not None and self.choice.object_size is not None:
+            self.episode_source = SizedEpisodes(
+                drawn, self.choice.object_size, self._object_share)
         return self.data_list
+
+    def load_base_entries(self) -> list[tuple[str, int]]:
+        """The entries of photographs of base classes that training does not see.
+
+        Raises:
+            ValueError: the data have none.
+        """
+        raise ValueError(NO_HELD_OUT.format(type(self).__name__))
+
+    def _object_share(self, name: str, class_id: int) -> float:
+        """The share of an image that its mask shows of a class."""
+        if not self.has_mask(name):
+            raise ValueError(
+                f"object_size is found from the masks of queries, but '{name}' carries "
+                f"none (masks={self.masked.masks!r}): set masks='all'")
+        return object_share(
+            dict(self._image(name), classes=self.metainfo['classes']), class_id,
+            self.mask_loader)
 
     def has_mask(self, name: str) -> bool:
         """Whether an image carries a mask; nobody looks for the masks of others."""
@@ -228,7 +284,8 @@ class FewShotDataset(BaseDataset):
             **{key: self.metainfo[key] for key in ('protocol', 'fold', 'way', 'shot')},
             classes={str(number): self.metainfo['classes'][number - 1]
                      for number in self.class_ids},
-            lists_sha256=self.entry_list.sha256())
+            lists_sha256=self.entry_list.sha256(),
+            **self.choice.other_than_published)
 
     def export_episodes(self, path: str | Path) -> None:
         """Write the dataset's episodes as an episode file, to be replayed."""

@@ -11,6 +11,7 @@ from mmwsfs.utils.file_names import normal_name, on_disk
 
 from .few_shot_dataset import FewShotDataset
 from .folders import folder_content
+from .held_out import held_out_base
 from .split_lists import FOLDS, read_split_list, split_classes
 
 
@@ -19,7 +20,8 @@ class Pascal5iDataset(FewShotDataset):
     """Episodes of Pascal-5i: VOC 2012 images by HSNet-format lists of ``name__class``.
 
     Training (``split='trn'``) reads the trn lists of the other three folds, testing
-    (``split='val'``) the val list of the fold.
+    (``split='val'``) the val list of the fold, and ``selection='base'`` the val lists
+    of the other three.
 
     Args:
         fold (int): the fold held out, 0..3.
@@ -64,9 +66,22 @@ class Pascal5iDataset(FewShotDataset):
 
     def load_entries(self) -> list[tuple[str, int]]:
         """The lists' lines, fold by fold."""
-        folds = [self.fold] if self.split == 'val' else [
-            fold for fold in range(FOLDS) if fold != self.fold]
-        folder = self._under_root(self.lists) / self.split
+        return self._read(
+            self.split, [self.fold] if self.split == 'val' else self._other_folds())
+
+    def load_base_entries(self) -> list[tuple[str, int]]:
+        """Of the other folds' val lists; see
+        :func:`~mmwsfs.datasets.held_out.held_out_base`."""
+        others = self._other_folds()
+        return held_out_base(
+            self._read('val', others), self._read('val', [self.fold]),
+            self._read('trn', others), self.source())
+
+    def _other_folds(self) -> list[int]:
+        return [fold for fold in range(FOLDS) if fold != self.fold]
+
+    def _read(self, split: str, folds: list[int]) -> list[tuple[str, int]]:
+        folder = self._under_root(self.lists) / split
         return [
             entry for fold in folds for entry in read_split_list(
                 folder / f'fold{fold}.txt', len(self.metainfo['classes']))]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from mmwsfs.utils.tables import markdown_table
 
 from .published import BENCHMARKS, EPISODES, FOLDS, PROTOCOL, PUBLISHED, VOID
+from .selection import TEST_CLASSES, UNKNOWN
 
 MEANS = ('exact_ratio', 'mIoU', 'FB-IoU', 'way_accuracy', 'presence_AUC', 'ECE')
 
@@ -15,7 +16,9 @@ def results_table(name: str,
                   reports: Mapping[tuple[int, int], Mapping[int, dict]]) -> dict:
     """Means over the folds, and the published rows that they may stand beside.
 
-    Published rows are given where dataset, protocol and void convention are theirs.
+    Published rows are given where dataset, protocol and void convention are theirs and
+    the test's episodes are the usual ones. Every row has ``selection``, by what its
+    checkpoints were chosen (:func:`~mmwsfs.evaluation.selection.chosen_on`).
 
     Args:
         name: of the row, e.g. the config's.
@@ -30,19 +33,22 @@ def results_table(name: str,
 
     Raises:
         ValueError: the reports differ in protocol, void convention, supervision,
-            dataset or folds, so that they make no common row.
+            dataset, choice of episodes or folds, so that they make no common row.
     """
     flat = [report for folds in reports.values() for report in folds.values()]
     row: dict = dict(name=name)
-    for key in ('protocol', 'void', 'supervision', 'dataset'):
+    for key in ('protocol', 'void', 'supervision', 'dataset', 'episode_choice'):
         values = {
-            report['dataset']['type'] if key == 'dataset' else report[key]
-            for report in flat}
+            report['dataset']['type'] if key == 'dataset'
+            else report['dataset'].get(key, '') if key == 'episode_choice'
+            else report[key] for report in flat}
         if len(values) > 1:
             raise ValueError(
                 f'results of different {key}, {sorted(map(str, values))}, are not put '
                 'into one table: test each in a work dir of its own')
         row[key] = values.pop()
+    row['selection'] = ' or '.join(
+        sorted({report.get('selection', UNKNOWN) for report in flat}))
     all_folds = {tuple(sorted(folds)) for folds in reports.values()}
     if len(all_folds) > 1:
         raise ValueError(
@@ -61,7 +67,7 @@ def results_table(name: str,
             folds={str(fold): folds[fold] for fold in row['folds']})
         for (way, shot), folds in reports.items()}
     row['published'] = []
-    if (row['protocol'], row['void']) == (PROTOCOL, VOID):
+    if (row['protocol'], row['void'], row['episode_choice']) == (PROTOCOL, VOID, ''):
         benchmark = BENCHMARKS.get(row['dataset'], '')
         for paper in PUBLISHED:
             columns = {
@@ -70,7 +76,7 @@ def results_table(name: str,
             if columns:
                 row['published'].append(dict(
                     name=paper.method, supervision=paper.supervision,
-                    source=paper.source, columns=columns))
+                    selection=TEST_CLASSES, source=paper.source, columns=columns))
     return row
 
 
@@ -89,6 +95,7 @@ def markdown(table: Mapping) -> str:
     for paper in table['published']:
         rows.append([
             f"{paper['name']} ({paper['source']})", paper['supervision'], VOID,
+            paper['selection'],
             *(_scores(paper['columns'].get(key)) for key in columns),
             *[''] * len(columns)])
     name, folds = table['name'], table['folds']
@@ -96,17 +103,19 @@ def markdown(table: Mapping) -> str:
         name += f" (fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))} only)"
     rows.append([
         f'**{name}**', str(table['supervision']), table['void'],
+        table['selection'],
         *(_scores(cell['mean']) for cell in table['columns'].values()),
         *(_presence(cell['mean']) for cell in table['columns'].values())])
     episodes = ' or '.join(map(str, table['episodes']))
+    choice = f", {table['episode_choice']}" if table['episode_choice'] else ''
     lines = [
-        f"{BENCHMARKS.get(table['dataset'], table['dataset'])}, {table['protocol']}: "
-        'exact ratio / mIoU in per cent, mean over the folds; of the scores of '
-        'presence the area under the ROC curve (AUC) and the expected calibration '
+        f"{BENCHMARKS.get(table['dataset'], table['dataset'])}, {table['protocol']}"
+        f'{choice}: exact ratio / mIoU in per cent, mean over the folds; of the scores '
+        'of presence the area under the ROC curve (AUC) and the expected calibration '
         'error (ECE).',
         f"In bold: {episodes} episodes a fold, lists `{table['lists']}`.",
         '', markdown_table([
-            'method', 'labels', 'void as', *columns,
+            'method', 'labels', 'void as', 'checkpoint by', *columns,
             *(f'{name} AUC / ECE' for name in columns)], rows)]
     if table['published'] and table['episodes'] != [EPISODES]:
         lines += ['', f'The published results are of {EPISODES} episodes a fold.']
@@ -114,6 +123,9 @@ def markdown(table: Mapping) -> str:
         lines += [
             '', f'The published results known here are {PROTOCOL} with void as '
             f'{VOID}: other numbers, left out.']
+    if choice:
+        lines += [
+            '', 'Published results are of other episodes, and left out.']
     return '\n'.join(lines) + '\n'
 
 

@@ -55,6 +55,7 @@ def settings_digest(cfg: Mapping) -> str:
 def _training(cfg: Mapping) -> dict[str, object]:
     """The settings of a training, by name."""
     loader = cfg['train_dataloader']
+    validation = (cfg.get('val_dataloader') or {}).get('dataset') or {}
     default_hooks = {**_DEFAULT_HOOKS, **(cfg.get('default_hooks') or {})}
     return {
         'model': _model(cfg),
@@ -63,7 +64,9 @@ def _training(cfg: Mapping) -> dict[str, object]:
         'custom_hooks': _hooks(cfg.get('custom_hooks') or ()),
         'default_hooks': _hooks(default_hooks.values()),
         **{f'train_dataloader.{key}': loader.get(key)
-           for key in ('batch_size', 'sampler', 'dataset')}}
+           for key in ('batch_size', 'sampler', 'dataset')},
+        # On which classes the best checkpoint is the best.
+        'val_dataloader.dataset.selection': validation.get('selection', 'novel')}
 
 
 def _model(cfg: Mapping) -> dict:

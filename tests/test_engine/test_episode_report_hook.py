@@ -20,6 +20,7 @@ from PIL import Image
 from mmwsfs import __version__
 from mmwsfs.engine import EpisodeReportHook
 from mmwsfs.evaluation.presence_quality import presence_curves, presence_predictions
+from mmwsfs.utils.run_error import RunError
 from mmwsfs.utils.run_identity import settings_digest
 
 
@@ -73,11 +74,13 @@ def test_results(report_config: Config, tiny_voc: Path, tmp_path: Path) -> None:
         supervision='image',
         dataset=dict(
             type='Pascal5iDataset', fold=1, way=2, shot=2, episodes=5, classes=classes,
+            episode_choice='',
             settings=dict(
                 type='Pascal5iDataset', data_root=str(tiny_voc), lists='splits/tiny',
                 fold=1, split='val', num_episodes=5, way=2, shot=2)),
         checkpoint=dict(
             path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest()),
+        selection='unknown',  # the file has weights alone
         config='my_config.py',
         settings_sha256=settings_digest(cfg),
         seed=3,
@@ -118,6 +121,67 @@ def test_episodes(report_config: Config) -> None:
     assert metrics['exact_ratio'] == 100 * exact / 5
     ious = [100 * both / either for both, either in areas.values() if either]
     assert metrics['mIoU'] == pytest.approx(sum(ious) / len(ious))
+
+
+@pytest.mark.parametrize('selection', ['base', 'novel'])
+def test_by_what_a_checkpoint_was_chosen(
+        report_config: Config, selection: str, tmp_path: Path) -> None:
+    """The best, an earlier and the last checkpoint of a training; another test says."""
+    val_dataset = dict(
+        report_config.test_dataloader.dataset, selection=selection, num_episodes=3)
+    report_config.update(
+        val_dataloader=dict(report_config.test_dataloader, dataset=val_dataset),
+        val_evaluator=dict(type='FewShotMetric'), val_cfg=dict(type='ValLoop'))
+    report_config.train_cfg.val_interval = 2
+    report_config.default_hooks.checkpoint = dict(
+        type='CheckpointHook', by_epoch=False, interval=1, save_best='exact_ratio',
+        rule='greater')
+    runner = Runner.from_cfg(report_config)
+    runner.train()
+    runner.test()
+    assert report_of(runner)['selection'] == 'none, last checkpoint'
+    work = Path(report_config.work_dir)
+    best, = work.glob('best_*.pth')
+    for path, words in (
+            (best, 'base' if selection == 'base' else 'novel (test classes)'),
+            (work / 'iter_1.pth', 'none, checkpoint of step 1'),
+            (work / 'iter_2.pth', 'none, last checkpoint')):
+        cfg = report_config.copy()
+        cfg.experiment_name = f'{tmp_path.name}_{path.stem}'
+        cfg.load_from = str(path)
+        # What the test's own config validates on says nothing.
+        cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+        test = Runner.from_cfg(cfg)
+        test.test()
+        assert report_of(test)['selection'] == words
+
+
+def test_an_untrained_model(report_config: Config) -> None:
+    """Nothing was chosen."""
+    runner = Runner.from_cfg(report_config)
+    runner.test()
+    assert report_of(runner)['selection'] == 'none, untrained'
+
+
+def test_a_test_of_base_classes(report_config: Config) -> None:
+    """Is refused: it would stand in the table as one of novel classes."""
+    report_config.test_dataloader.dataset.selection = 'base'
+    with pytest.raises(RunError, match=r"test_dataloader\.dataset\.selection='base': a "
+                       "test is of novel classes; set 'base' in val_dataloader"):
+        Runner.from_cfg(report_config).test()
+
+
+def test_chosen_episodes_are_told(report_config: Config) -> None:
+    """In the report as in the table."""
+    report_config.test_dataloader.dataset.update(
+        augmentation='full', object_size=(0, 0.15), num_episodes=30)
+    runner = Runner.from_cfg(report_config)
+    runner.test()
+    dataset = report_of(runner)['dataset']
+    assert dataset['episode_choice'] == (
+        'fully augmented, objects of 0 to 15 % of the image')
+    assert 0 < dataset['episodes'] < 30
+    assert dataset['settings']['object_size'] == [0, 0.15]
 
 
 def test_a_name_that_is_no_text(report_config: Config) -> None:

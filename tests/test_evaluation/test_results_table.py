@@ -8,15 +8,16 @@ from mmwsfs.evaluation.results_table import MEANS, markdown, results_table
 
 
 def report(fold: int, exact_ratio: float = 70., miou: float = 30., episodes: int = 1000,
-           dataset: str = 'Pascal5iDataset', **settings) -> dict:
+           dataset: str = 'Pascal5iDataset', episode_choice: str = '',
+           **settings) -> dict:
     """What a test writes, as far as the table reads it."""
     metrics = {
         'exact_ratio': exact_ratio, 'mIoU': miou, 'FB-IoU': 60., 'way_accuracy': 75.,
         'presence_AUC': exact_ratio + 5, 'ECE': 8.}
     return {**dict(
         metrics=metrics, protocol='FS-CS', void='background', supervision='image',
-        dataset=dict(
-            type=dataset, fold=fold, episodes=episodes,
+        selection='base', dataset=dict(
+            type=dataset, fold=fold, episodes=episodes, episode_choice=episode_choice,
             settings=dict(lists='splits/pascal5i'))), **settings}
 
 
@@ -38,7 +39,7 @@ def test_means_over_four_folds() -> None:
     assert cell['folds'] == {str(fold): reports[fold] for fold in range(4)}
     text = markdown(table)
     assert rows(text)[-1] == [
-        '**mine.py**', 'image', 'background', '75.0 / 21.5', '80.0 / 8.0']
+        '**mine.py**', 'image', 'background', 'base', '75.0 / 21.5', '80.0 / 8.0']
     assert text.startswith('Pascal-5i, FS-CS: ')
     assert 'of 1000 episodes' not in text  # nothing to warn of
 
@@ -60,20 +61,21 @@ def test_published_rows() -> None:
     table = results_table('mine.py', reports)
     found = rows(markdown(table))
     assert found[0] == [
-        'method', 'labels', 'void as', '2w1s', '2w5s', '2w1s AUC / ECE',
-        '2w5s AUC / ECE']
+        'method', 'labels', 'void as', 'checkpoint by', '2w1s', '2w5s',
+        '2w1s AUC / ECE', '2w5s AUC / ECE']
+    novel = 'novel (test classes)'
     assert found[2:] == [
-        ['CST, DINO ViT-S/8 (Kang et al., CVPR 2023)', 'image', 'background',
+        ['CST, DINO ViT-S/8 (Kang et al., CVPR 2023)', 'image', 'background', novel,
          '62.4 / 18.3', '', '', ''],
-        ['CST, DINO ViT-S/8 (Kang et al., CVPR 2023)', 'pixel', 'background',
+        ['CST, DINO ViT-S/8 (Kang et al., CVPR 2023)', 'pixel', 'background', novel,
          '64.0 / 36.2', '', '', ''],
-        ['ASNet, ResNet-50 (Kang and Cho, CVPR 2022)', 'pixel', 'background',
+        ['ASNet, ResNet-50 (Kang and Cho, CVPR 2022)', 'pixel', 'background', novel,
          '63.1 / 31.6', '', '', ''],
         ['CST, DINOv2 ViT-S/14 (Carrion-Ojeda et al., GCPR 2025)', 'pixel',
-         'background', '78.7 / 51.5', '', '', ''],
+         'background', novel, '78.7 / 51.5', '', '', ''],
         ['EMAT, DINOv2 ViT-S/14 (Carrion-Ojeda et al., GCPR 2025)', 'pixel',
-         'background', '80.1 / 52.8', '', '', ''],
-        ['**mine.py (fold 0 only)**', 'image', 'background', '70.0 / 30.0',
+         'background', novel, '80.1 / 52.8', '', '', ''],
+        ['**mine.py (fold 0 only)**', 'image', 'background', 'base', '70.0 / 30.0',
          '70.0 / 30.0', '75.0 / 8.0', '75.0 / 8.0']]
     assert not results_table('mine.py', {(2, 5): reports[2, 5]})['published']
 
@@ -102,7 +104,7 @@ def test_other_numbers_stand_alone(settings: dict) -> None:
 
 @pytest.mark.parametrize('settings', [
     dict(void='ignored'), dict(protocol='FS-S'), dict(supervision='pixel'),
-    dict(dataset='Coco20iDataset')])
+    dict(dataset='Coco20iDataset'), dict(episode_choice='fully augmented')])
 @pytest.mark.parametrize('place', ['fold', 'column'])
 def test_mixtures_are_refused(settings: dict, place: str) -> None:
     """Neither a mean nor a row of different conventions."""
@@ -127,3 +129,35 @@ def test_fewer_episodes_are_told() -> None:
         'mine.py', {(1, 1): {0: report(0, episodes=50)}}))
     assert 'In bold: 50 episodes a fold' in text
     assert 'The published results are of 1000 episodes a fold.' in text
+
+
+def test_other_episodes_stand_alone() -> None:
+    """A subset or augmented episodes never stand beside the published ones."""
+    table = results_table('mine.py', {(1, 1): {
+        0: report(0, episode_choice='objects of 0 to 5 % of the image')}})
+    assert table['published'] == []
+    text = markdown(table)
+    assert text.startswith('Pascal-5i, FS-CS, objects of 0 to 5 % of the image: exact')
+    assert 'Published results are of other episodes, and left out.' in text
+
+
+@pytest.mark.parametrize(('selections', 'words'), [
+    (('base', 'base'), 'base'), (('none, last checkpoint', ), 'none, last checkpoint'),
+    (('novel (test classes)', 'base'), 'base or novel (test classes)')])
+def test_selection_is_told(selections: tuple[str, ...], words: str) -> None:
+    """Of each row, in words."""
+    table = results_table('mine.py', {(1, 1): {
+        fold: report(fold, selection=words) for fold, words in enumerate(selections)}})
+    assert table['selection'] == words
+    found = rows(markdown(table))
+    place = found[0].index('checkpoint by')
+    assert found[-1][place] == words
+    assert {row[place] for row in found[2:-1]} == {'novel (test classes)'}
+
+
+def test_reports_of_older_releases() -> None:
+    """They say nothing of it."""
+    old = report(0)
+    del old['selection'], old['dataset']['episode_choice']
+    table = results_table('mine.py', {(1, 1): {0: old}})
+    assert table['selection'] == 'unknown' and table['published']

@@ -77,7 +77,7 @@ def test_what_is_kept(trained, publish, capsys) -> None:
         assert torch.equal(checkpoint['state_dict'][name], value)
     meta = checkpoint['meta']
     assert meta.keys() == {'cfg', 'dataset_meta', 'epoch', 'iter', 'mmengine_version',
-                           'mmwsfs_version'}
+                           'mmwsfs_version', 'selection'}
     assert all(meta[key] == whole['meta'][key] for key in meta if key in whole['meta'])
     assert len(meta['dataset_meta']['classes']) == 20 and 'type=' in meta['cfg']
     assert path.stat().st_size < 0.5 * src.stat().st_size

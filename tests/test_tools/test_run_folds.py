@@ -42,7 +42,7 @@ env_cfg = dict(dist_cfg=dict(backend='gloo'))
 def run_folds(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The tool as a module, in a clean environment."""
     for name in ('MMWSFS_FOLD', 'MMWSFS_WAY', 'MMWSFS_SHOT', 'MMWSFS_PROTOCOL',
-                 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'LOCAL_RANK'):
+                 'MMWSFS_SELECTION', 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'LOCAL_RANK'):
         monkeypatch.setenv(name, '')
         monkeypatch.delenv(name)
     monkeypatch.syspath_prepend(str(REPO / 'tools'))
@@ -130,9 +130,10 @@ def test_two_folds(
     cells = ' | '.join(f"{m['exact_ratio']:.1f} / {m['mIoU']:.1f}" for m in means)
     cells += ''.join(
         f" | {m['presence_AUC']:.1f} / {m['ECE']:.1f}" for m in means)
-    assert f'| **tiny.py (folds 0, 2 only)** | image | background | {cells} |' in text
+    assert ('| **tiny.py (folds 0, 2 only)** | image | background '
+            f'| novel (test classes) | {cells} |') in text
     assert ('| CST, DINO ViT-S/8 (Kang et al., CVPR 2023) | image | background '
-            '| 79.9 / 33.2 | 64.6 / 31.9 |  |  |') in text
+            '| novel (test classes) | 79.9 / 33.2 | 64.6 / 31.9 |  |  |') in text
     assert '6 episodes a fold, lists `splits/tiny`' in text
 
     jobs.clear()
@@ -168,6 +169,25 @@ def test_a_training_cut_short_goes_on(
     logs = sorted(fold.glob('20*/*.log'))
     assert 'resumed epoch: 0, iter: 2' in logs[-1].read_text()
     assert (fold / 'iter_4.pth').is_file()
+
+
+def test_a_fair_selection(
+        run: Callable[..., dict], jobs: list[str], tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table tells it; a training that chose otherwise does not pass for it."""
+    monkeypatch.setenv('MMWSFS_SELECTION', 'base')
+    table = run('--folds', 3)
+    assert table['selection'] == 'base'
+    report = table['columns']['1w1s']['folds']['3']
+    assert Path(report['checkpoint']['path']).name.startswith('best_mIoU')
+    assert set(report['dataset']['classes']) == {'16', '17', '18', '19', '20'}
+    assert 'checkpoint by' in (tmp_path / 'work/table.md').read_text()
+    monkeypatch.setenv('MMWSFS_SELECTION', 'novel')
+    with pytest.raises(SystemExit, match='other settings of val_dataloader.data'):
+        run('--folds', 3)
+    last = tmp_path / 'work/fold3/iter_4.pth'
+    table = run('--folds', 3, '--checkpoints', last)
+    assert table['selection'] == 'none, last checkpoint'
 
 
 def test_given_checkpoints(

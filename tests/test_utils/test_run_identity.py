@@ -52,6 +52,10 @@ def changes(cfg: Config, change: dict, tmp_path: Path) -> list[str]:
     ({'train_dataloader.batch_size': 9}, ['train_dataloader.batch_size']),
     ({'train_dataloader.sampler.paired': True}, ['train_dataloader.sampler']),
     ({'train_dataloader.dataset.fold': 2}, ['train_dataloader.dataset']),
+    ({'val_dataloader': dict(dataset=dict(selection='base'))},
+     ['val_dataloader.dataset.selection']),
+    ({'val_dataloader': dict(dataset=dict(selection='novel', num_episodes=9))}, []),
+    ({'val_dataloader': None}, []),
     *((change, []) for change in INDIFFERENT),
     ({'test_dataloader.dataset.way': 2, 'test_evaluator.void': 'ignored'}, [])])
 def test_changed_settings(

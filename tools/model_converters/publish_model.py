@@ -21,7 +21,7 @@ from mmwsfs.utils.training_objects import TRAINING_OBJECTS
 
 # What of ``meta`` says which model this is; the rest (seed, time, names of the run)
 # says how one run went.
-META = ('cfg', 'dataset_meta', 'epoch', 'iter', 'source')
+META = ('cfg', 'dataset_meta', 'epoch', 'iter', 'selection', 'source')
 
 
 def published(checkpoint: object, path: Path) -> dict:
@@ -31,7 +31,7 @@ def published(checkpoint: object, path: Path) -> dict:
 
     Returns:
         dict: ``state_dict`` as it is, and of ``meta`` the config, the dataset's
-        classes, epoch and iteration, and the versions.
+        classes, epoch and iteration, by what it was chosen, and the versions.
 
     Raises:
         ValueError: there is no state dict of tensors, or nothing in it.

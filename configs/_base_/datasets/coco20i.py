@@ -27,4 +27,4 @@ test_dataloader = dict(
         way=_base_.way,
         shot=_base_.shot,
         protocol=_base_.protocol))
-val_dataloader = dict(dataset=test_source)
+val_dataloader = dict(dataset=dict(**test_source, selection=_base_.selection))

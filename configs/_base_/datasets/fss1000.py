@@ -31,4 +31,5 @@ val_dataloader = dict(
         **source,
         novel=f'{lists}/val.txt',
         split='val',
+        selection=_base_.selection,  # 'novel': its classes are not those of the test
         num_episodes=1000))

@@ -53,6 +53,8 @@ class CheckpointHook(_CheckpointHook):
       the two validates as it resumes, so that its best checkpoint is that of a run that
       was not stopped.
     - Weights that are NaN or infinite are not written.
+    - ``meta['selection']`` of a checkpoint says by what it was chosen, for
+      :func:`~mmwsfs.evaluation.selection.chosen_on`.
 
     Checkpoints of another ``out_dir`` than the work dir are resumed from by their path,
     as in MMEngine, and written whole where that is a local folder.
@@ -71,6 +73,7 @@ class CheckpointHook(_CheckpointHook):
                 self.backend_args or self.file_client_args):
             self.backend_args = dict(backend=WHOLE)
         self.last_step: int | None = None  # of the last checkpoint that was written
+        self._best = False  # what is being written is the best one
         self._outdated = False  # the last checkpoint does not know of the validation
 
     # ------------------------------------------------------------ resuming
@@ -170,9 +173,29 @@ class CheckpointHook(_CheckpointHook):
             return 'there is no checkpoint yet'
         return f"--resume goes on from '{self.last_ckpt}'"
 
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        """Know of it as it is written."""
+        self._best = True
+        super()._save_best_checkpoint(runner, metrics)
+        self._best = False
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Note by what the checkpoint is chosen."""
+        note = dict(by='none', last=checkpoint['meta']['iter'] >= runner.max_iters)
+        if self._best:
+            dataset = runner.val_dataloader.dataset
+            info = getattr(dataset, 'metainfo', {})
+            names = info.get('classes') or ()
+            choice = getattr(dataset, 'choice', None)
+            note = dict(
+                by=getattr(choice, 'selection', 'unknown'),
+                classes=[names[number - 1] for number in info.get('class_ids', ())])
+        checkpoint['meta']['selection'] = note
+
     def _save_checkpoint_with_step(self, runner: Runner, step: int,
                                    meta: dict) -> None:
         """Write first, then remove: MMEngine does it the other way round."""
+        self._best = False  # with the best one its last, which knows of it now
         self._require_finite(runner, meta['iter'])
         self.file_backend.flush()  # the best one has been written by now
         name = self.filename_tmpl.format(step)

@@ -15,8 +15,10 @@ from mmwsfs.evaluation import FewShotMetric, bootstrap
 from mmwsfs.evaluation.presence_plot import plot_presence
 from mmwsfs.evaluation.presence_quality import presence_curves, presence_predictions
 from mmwsfs.evaluation.report import episode_table
+from mmwsfs.evaluation.selection import LAST, UNTRAINED, chosen_on
 from mmwsfs.registry import HOOKS
 from mmwsfs.utils.files import file_sha256, write_whole
+from mmwsfs.utils.run_error import RunError
 from mmwsfs.utils.run_identity import settings_digest
 from mmwsfs.version import __version__
 
@@ -29,9 +31,11 @@ class EpisodeReportHook(Hook):
 
     - ``results.json``: the metrics with their intervals, and all that is needed to
       compare them: void convention, protocol ('FS-CS' or 'FS-S'), supervision,
-      dataset, classes, checkpoint, config, seed, versions, seconds of the test. Its
-      ``presence`` has the bins of the calibration error and the risk-coverage curve,
-      see :func:`~mmwsfs.evaluation.presence_quality.presence_curves`.
+      dataset, classes, checkpoint, by what that was chosen
+      (:func:`~mmwsfs.evaluation.selection.chosen_on`), config, seed, versions, seconds
+      of the test. Its ``presence`` has the bins of the calibration error and the
+      risk-coverage curve, see
+      :func:`~mmwsfs.evaluation.presence_quality.presence_curves`.
     - ``episodes.csv``: a row an episode, see
       :func:`~mmwsfs.evaluation.report.episode_table`.
     - ``presence.png``: these and the ROC curve as a picture.
@@ -41,17 +45,30 @@ class EpisodeReportHook(Hook):
     The metrics are those of the evaluator's first
     :class:`~mmwsfs.evaluation.FewShotMetric`; of an evaluator that has none there is
     no report.
+
+    Raises:
+        RunError: the test is of base classes (``selection='base'``).
     """
 
     def __init__(self) -> None:
         self._trained = False
+        self._meta: dict | None = None  # of the checkpoint that was loaded
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Keep what the checkpoint tells of itself."""
+        self._meta = checkpoint.get('meta') or {}
 
     def after_train(self, runner: Runner) -> None:
         """From now on the weights are not those of ``load_from``."""
         self._trained = True
 
     def before_test_epoch(self, runner: Runner) -> None:
-        """Start the clock."""
+        """Start the clock, unless the test is none."""
+        choice = getattr(runner.test_dataloader.dataset, 'choice', None)
+        if choice is not None and choice.selection != 'novel':
+            raise RunError(
+                f"test_dataloader.dataset.selection='{choice.selection}': a test is of "
+                "novel classes; set 'base' in val_dataloader.dataset alone")
         self._start = time.time()
 
     @master_only
@@ -108,8 +125,10 @@ class EpisodeReportHook(Hook):
                     str(number): meta['classes'][number - 1]
                     for number in meta['class_ids']},
                 classes_without_iou=metric.classes_without_iou(),
+                episode_choice=meta.get('episode_choice', ''),
                 settings=settings),
             checkpoint=self._checkpoint(runner),
+            selection=self._selection(meta),
             config=runner.cfg.filename and Path(runner.cfg.filename).name,
             settings_sha256=settings_digest(runner.cfg),
             seed=runner.seed,
@@ -117,6 +136,15 @@ class EpisodeReportHook(Hook):
                 mmwsfs=__version__, torch=torch.__version__,
                 mmengine=mmengine.__version__, mmseg=mmseg.__version__),
             seconds=round(time.time() - self._start, 3))
+
+    def _selection(self, meta: dict) -> str:
+        """By what the weights were chosen."""
+        if self._trained:
+            return LAST
+        if self._meta is None:
+            return UNTRAINED
+        return chosen_on(
+            self._meta, [meta['classes'][number - 1] for number in meta['class_ids']])
 
     def _checkpoint(self, runner: Runner) -> dict | None:
         """Where the weights are from; None where they are not from a file."""

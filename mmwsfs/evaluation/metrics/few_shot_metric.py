@@ -295,7 +295,9 @@ class FewShotMetric(BaseMetric):
             missing = sum(episode['areas'] is None for episode in self.episodes)
             classes = (f'no mask was there for the query of {missing} episodes: '
                        'presence alone is scored')
+        choice = meta.get('episode_choice', '')
         MMLogger.get_current_instance().info(
-            f"{self.protocol}, fold {meta.get('fold')}, {meta['way']}-way "
+            f"{self.protocol}, {choice}{', ' * bool(choice)}"
+            f"fold {meta.get('fold')}, {meta['way']}-way "
             f"{meta['shot']}-shot, {summary['episodes']:.0f} episodes, void as "
             f'{self.void}\n{table}\n{classes}')
