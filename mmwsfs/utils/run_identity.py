@@ -62,7 +62,8 @@ def _training(cfg: Mapping) -> dict[str, object]:
         **{key: cfg.get(key)
            for key in ('optim_wrapper', 'param_scheduler', 'randomness')},
         'custom_hooks': _hooks(cfg.get('custom_hooks') or ()),
-        'default_hooks': _hooks(default_hooks.values()),
+        # By name: a config that was written has them in another order.
+        'default_hooks': _hooks(hook for _, hook in sorted(default_hooks.items())),
         **{f'train_dataloader.{key}': loader.get(key)
            for key in ('batch_size', 'sampler', 'dataset')},
         # On which classes the best checkpoint is the best.
