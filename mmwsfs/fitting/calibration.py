@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,27 +61,30 @@ def _keys(num_entries: int, num_episodes: int) -> list[EpisodeKey]:
 
 
 @torch.no_grad()
-def calibrate(model: FewShotSegmentor, dataset: FewShotDataset,
+def calibrate(model: FewShotSegmentor, datasets: Sequence[FewShotDataset],
               num_episodes: int) -> None:
     """Fit the model's calibration to its predictions of episodes of base classes.
 
-    Half of them show the class. The ranks share the episodes, and all get the same
-    values; these depend on the weights and the episodes alone. Nothing else of the
-    model changes, and no generator of random numbers is used.
+    Half of them show the class; the data sets take turns. The ranks share the episodes,
+    and all get the same values; these depend on the weights and the episodes alone.
+    Nothing else of the model changes, and no generator of random numbers is used.
 
     Args:
         model: with a :class:`~mmwsfs.models.PresenceCalibration`.
-        dataset: see :func:`calibration_dataset`.
-        num_episodes: how many.
+        datasets: each as of :func:`calibration_dataset`.
+        num_episodes: how many, of all together.
 
     Raises:
         ValueError: see :meth:`.PresenceCalibration.fit`; nothing is calibrated then.
     """
-    dataset.full_init()
     if model.cache is not None:
         model.cache.bind(model.backbone)
-        dataset.read_lazily()
-    keys = _keys(len(dataset.data_list), num_episodes)
+    keys = []
+    for dataset in datasets:
+        dataset.full_init()
+        if model.cache is not None:
+            dataset.read_lazily()
+        keys.append(_keys(len(dataset.data_list), num_episodes))
     rank, world_size = get_dist_info()
     found = torch.zeros(2, num_episodes, dtype=torch.double)  # logits, presence
     calibration: Any = model.calibration
@@ -90,7 +93,9 @@ def calibrate(model: FewShotSegmentor, dataset: FewShotDataset,
     model.eval()
     # One by one: the ranks' shares make no difference, to the last bit.
     for number in range(rank, num_episodes, world_size):
-        data = model.data_preprocessor(pseudo_collate([dataset[keys[number]]]))
+        turn, place = divmod(number, len(datasets))
+        episode = datasets[place][keys[place][turn]]
+        data = model.data_preprocessor(pseudo_collate([episode]))
         absent, present = model(**data, mode='tensor')[0][0, 0].tolist()
         found[0, number] = present - absent
         found[1, number] = data['data_samples'][0].gt_presence.item()

@@ -62,7 +62,7 @@ def expected(config: Config, path: Path, **hook) -> list[float]:
     """The values that the weights of a checkpoint lead to, in a run of no step."""
     config = copy.deepcopy(config)
     config.update(load_from=str(path), work_dir=f'{path}_again')
-    config.experiment_name += str(path).replace('/', '_')
+    config.experiment_name += f'{path}_{hook}'.replace('/', '_')
     config.default_hooks.checkpoint = None
     runner = Runner.from_cfg(config)
     runner.load_or_resume()
@@ -129,14 +129,16 @@ def test_validation_and_the_best_checkpoint(
 
 
 def test_a_dataset_of_other_images(calibrated: Config) -> None:
-    """As told, over the test's."""
-    changes = dict(fold=2, split='trn')
+    """As told, over the test's: those of several data sets take turns."""
+    changes = [dict(fold=2), dict(fold=1)]
     calibrated.default_hooks.calibration.dataset = changes
     work = train(calibrated, 'other')
     found = values(state_of(work / 'iter_4.pth'))
     assert found == pytest.approx(
         expected(calibrated, work / 'iter_4.pth', dataset=changes))
-    assert found != pytest.approx(expected(calibrated, work / 'iter_4.pth'))
+    for other in (None, changes[0], changes[::-1]):
+        assert found != pytest.approx(
+            expected(calibrated, work / 'iter_4.pth', dataset=other))
 
 
 def test_epochs(calibrated: Config) -> None:
@@ -176,6 +178,16 @@ def test_bad_arguments(calibrated: Config) -> None:
     with pytest.raises(ValueError, match='fold'):
         runner.train()
     assert runner.iter == 0
+
+
+@pytest.mark.parametrize('dataset', [{}, [dict(fold=1), dict(fold=0)]])
+def test_novel_classes_have_no_say(
+        calibrated: Config, dataset: dict | list[dict]) -> None:
+    """The test's own data set, unchanged, is refused."""
+    calibrated.default_hooks.calibration.dataset = dataset
+    runner = Runner.from_cfg(calibrated)
+    with pytest.raises(ValueError, match='not trained on: .*aeroplane.*base classes'):
+        runner.train()
 
 
 def test_ranks_end_with_the_same(

@@ -98,7 +98,7 @@ def test_fitted_to_what_a_test_predicts(
     asked = []
     draw = dataset.draw
     dataset.draw = lambda key: asked.append(key) or draw(key)
-    calibrate(model.train(), dataset, 90)
+    calibrate(model.train(), [dataset], 90)
     assert model.training
     (logits, presence), = spied
     assert presence.tolist() == [True, False] * 45
@@ -134,7 +134,7 @@ def test_nothing_else_changes(
     values = []
     for _ in range(2):
         torch.manual_seed(5)
-        calibrate(model, calibration_dataset(tiny_config, None), 60)
+        calibrate(model, [calibration_dataset(tiny_config, None)], 60)
         generator = torch.rand(1)
         torch.manual_seed(5)
         assert generator == torch.rand(1)
@@ -155,7 +155,7 @@ def test_ranks_share_the_episodes(
         read = []
         draw = dataset.draw
         dataset.draw = lambda key: read.append(key) or draw(key)
-        calibrate(model, dataset, 31)
+        calibrate(model, [dataset], 31)
         return dict(count=len(read), values=torch.stack(
             list(model.calibration.buffers())).clone())
 
@@ -167,6 +167,17 @@ def test_ranks_share_the_episodes(
         assert torch.equal(rank['values'], one['values'])
 
 
+def test_datasets_take_turns(
+        model: FewShotSegmentor, tiny_config: Config, spied: list[tuple]) -> None:
+    """Each gives what it gives alone, both truths among them."""
+    folds = [calibration_dataset(tiny_config, dict(fold=fold)) for fold in (1, 2)]
+    for datasets in (folds[:1], folds[1:], folds):
+        calibrate(model, datasets, 20)
+    (first, _), (second, _), (both, presence) = spied
+    assert torch.equal(both[::2], first[:10]) and torch.equal(both[1::2], second[:10])
+    assert presence.tolist() == [True, True, False, False] * 5
+
+
 def test_on_photographs(
         model: FewShotSegmentor, tiny_config: Config, shared_data: Path,
         spied: list[tuple]) -> None:
@@ -176,7 +187,7 @@ def test_on_photographs(
         pipeline=None, img_size=32)
     dataset = calibration_dataset(tiny_config, dict(split='trn', fold=0))
     assert dataset.class_ids == BASE and dataset.masked_images == []
-    calibrate(model, dataset, 40)
+    calibrate(model, [dataset], 40)
     (logits, presence), = spied
     assert presence.tolist() == [True, False] * 20
     assert logits.isfinite().all() and len(set(logits.tolist())) > 30

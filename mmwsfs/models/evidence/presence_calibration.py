@@ -24,14 +24,20 @@ class PresenceCalibration(BaseModule):
     2017.
 
     Args:
+        fit_threshold (bool): whether the threshold is fitted too. False leaves it at 0,
+            so that with one shot what is called present stays the same, and so does the
+            exact ratio. Defaults to True.
         init_cfg (dict, optional): Defaults to None.
     """
 
     temperature: Tensor
     threshold: Tensor
 
-    def __init__(self, init_cfg: dict | None = None) -> None:
+    def __init__(self,
+                 fit_threshold: bool = True,
+                 init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        self.fit_threshold = fit_threshold
         self.register_buffer('temperature', torch.ones(()))
         self.register_buffer('threshold', torch.zeros(()))
 
@@ -65,16 +71,17 @@ class PresenceCalibration(BaseModule):
         present = int(presence.sum())
         absent = len(presence) - present
         target = torch.where(presence, (present + 1) / (present + 2), 1 / (absent + 2))
-        mean, deviation = logits.mean(), logits.std(correction=0)
-        # Of any size and place; where all are the same, 0 as they are.
-        inputs = torch.stack([
-            (logits - mean) / deviation.clamp_min(1e-12), torch.ones_like(logits)], 1)
-        scale, offset = fit_logistic(inputs, target).tolist()
+        # Logits of any size and place: they are standardised first.
+        centre = logits.mean() if self.fit_threshold else torch.zeros(())
+        size = (logits - centre).square().mean().sqrt().clamp_min(1e-12)
+        inputs = ((logits - centre) / size)[:, None]
+        if self.fit_threshold:
+            inputs = torch.cat([inputs, torch.ones_like(inputs)], dim=1)
+        scale, offset = [*fit_logistic(inputs, target).tolist(), 0.][:2]
         if not scale > 1e-6:
             raise ValueError(
                 f'in {len(presence)} episodes of base classes, {present} of them with '
                 'the class, the logits of presence do not rise with it: train longer, '
                 'or leave model.calibration out')
-        self.temperature.fill_(deviation / scale)
-        self.threshold.fill_(mean - deviation * offset / scale)
-
+        self.temperature.fill_(size / scale)
+        self.threshold.fill_(centre - size * offset / scale)

@@ -47,6 +47,20 @@ def test_what_was_drawn_is_found(temperature: float, threshold: float) -> None:
         assert best < loss(*few, found[0] * factor, found[1] + shift)
 
 
+def test_without_a_threshold() -> None:
+    """The best temperature at threshold 0, which is another one."""
+    logits, presence = (values[:200] for values in drawn(2.5, 1.))
+    calibration = PresenceCalibration(fit_threshold=False)
+    calibration.fit(logits, presence)
+    found = calibration.temperature.item()
+    assert calibration.threshold == 0
+    best = loss(logits, presence, found, 0)
+    assert best < min(loss(logits, presence, found * f, 0) for f in (0.98, 1.02))
+    both = PresenceCalibration()
+    both.fit(logits, presence)
+    assert both.temperature.item() != pytest.approx(found, rel=0.02)
+
+
 def test_logits() -> None:
     """0.5 is at the threshold, a temperature away from it the sigmoid of 1."""
     calibration = PresenceCalibration()
@@ -95,9 +109,10 @@ def test_separated_classes_leave_a_temperature(scale: float) -> None:
 
 
 @pytest.mark.parametrize('logits', [[2., 1., -1., -2.], [1., 1., 1., 1.]])
-def test_logits_that_tell_nothing(logits: list[float]) -> None:
+@pytest.mark.parametrize('fit_threshold', [True, False])
+def test_logits_that_tell_nothing(logits: list[float], fit_threshold: bool) -> None:
     """Or the reverse: an error that says so, and the values stay."""
-    calibration = PresenceCalibration()
+    calibration = PresenceCalibration(fit_threshold)
     with pytest.raises(ValueError, match='4 episodes .* 2 of them .* do not rise'):
         calibration.fit(
             torch.tensor(logits), torch.tensor([False, False, True, True]))
