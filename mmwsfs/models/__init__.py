@@ -18,6 +18,7 @@ from .pseudo_labels import (
     AttentionLabeler,
     ClassProbe,
     EnhancedLabeler,
+    ForegroundLabeler,
     PseudoLabelEnhancer,
 )
 from .segmentors import FewShotSegmentor, PseudoMaskSegmentor
@@ -27,7 +28,7 @@ __all__ = [
     'AttentionLabeler', 'BatchDiceLoss', 'CNNAdapter', 'ClassProbe',
     'CorrelationTransformer', 'DINOVisionTransformer', 'DiscriminantMetric',
     'EnhancedLabeler', 'FeatureBackbone', 'FeatureCache', 'FewShotClsHead',
-    'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor', 'OneHotLoss',
-    'PairPrior', 'PrototypeMaps', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor',
-    'ViTAdapter'
+    'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor',
+    'ForegroundLabeler', 'OneHotLoss', 'PairPrior', 'PrototypeMaps',
+    'PseudoLabelEnhancer', 'PseudoMaskSegmentor', 'ViTAdapter'
 ]
