@@ -89,17 +89,16 @@ class ForegroundLabeler(AttentionLabeler):
             f'{len(images.masked)} carry masks; {float(share):.0%} of their patches '
             'are foreground')
 
-    def scores(self, support: ViTFeatures, image: ViTFeatures,
-               classes: Tensor | None = None) -> Tensor:
-        """(B, h, w), foreground above 0; see :meth:`AttentionLabeler.scores`."""
+    def maps(self, support: ViTFeatures, image: ViTFeatures) -> Tensor:
+        """One map, (B, 1, h, w), foreground above 0; what the support is, is no matter.
+
+        Before it has learned the head maps, (B, H, h, w).
+        """
         if not self.fitted:
-            return super().scores(support, image, classes)
+            return super().maps(support, image)
         with torch.autocast(self.plane.device.type, enabled=False):
             scores = self.patches(image) @ self.plane - self.bias - self.offset
-        scores = scores.unflatten(1, image.grid)
-        if self.probe is None or classes is None:
-            return scores
-        return self.probe.combine(scores, image, classes)
+        return scores.unflatten(1, (1, *image.grid))
 
     def soften(self, scores: Tensor, size: tuple[int, int]) -> Tensor:
         """Scores, (B, h, w), as a soft map, ``(B, *size)`` in 0..1."""
