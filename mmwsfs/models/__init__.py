@@ -18,6 +18,7 @@ from .pseudo_labels import (
     AttentionLabeler,
     ClassProbe,
     EnhancedLabeler,
+    ForegroundLabeler,
     PseudoLabelEnhancer,
 )
 from .segmentors import EpisodeSegmentor, FewShotSegmentor, PseudoMaskSegmentor
@@ -28,6 +29,6 @@ __all__ = [
     'CorrelationTransformer', 'DINOVisionTransformer', 'DiscriminantMetric',
     'EnhancedLabeler', 'EpisodeSegmentor', 'FeatureBackbone', 'FeatureCache',
     'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor',
-    'OneHotLoss', 'PresenceCalibration', 'PrototypeMaps', 'PseudoLabelEnhancer',
-    'PseudoMaskSegmentor', 'ViTAdapter', 'WholeImagePrior'
+    'ForegroundLabeler', 'OneHotLoss', 'PresenceCalibration', 'PrototypeMaps',
+    'PseudoLabelEnhancer', 'PseudoMaskSegmentor', 'ViTAdapter', 'WholeImagePrior'
 ]

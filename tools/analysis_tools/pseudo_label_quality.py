@@ -1,11 +1,14 @@
 """How good are a config's pseudo-masks? IoU with the true masks, by role.
 
     pseudo_label_quality.py CONFIG [--fold F] [--split val] [--enhancer best.pth]
+    pseudo_label_quality.py CONFIG [--fold F] [--split val] --fit
     pseudo_label_quality.py CONFIG [--fold F] --checkpoint iter_400.pth
 
 Labels the images of a split (val: the novel classes) as supports, by their own CLS
 query, and as queries, by those of other images of the class. Intersections and unions
-are summed over all images, void left out, at the size that the config resizes to.
+are summed over all images, void left out, at the size that the config resizes to;
+of the supports the mean over the classes is given as well. With --fit, a labeler that
+learns before training does so first, from the config's training images.
 
 With the checkpoint of a run with masks for some images: how good its labels of the
 other training images are, as supports, without and with what is known of their class.
@@ -17,15 +20,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from torch import Tensor
 
 from mmwsfs.apis import init_model
-from mmwsfs.fitting import LabelledImages
+from mmwsfs.fitting import LabelledImages, fit_before_training
 from mmwsfs.models import FewShotSegmentor
 from mmwsfs.models.pseudo_labels.enhancer_examples import ExampleMaker
 from mmwsfs.models.pseudo_labels.enhancer_training import label_iou
@@ -51,21 +57,59 @@ def build_images(cfg: Config, model: FewShotSegmentor, dataset: dict
     return LabelledImages(built, model.extract_image, None, model.cache is not None)
 
 
+def fit_labeler(cfg: Config, model: FewShotSegmentor) -> None:
+    """Let the labeler learn from the training images, as in a run of seed 0."""
+    dataset = DATASETS.build(cfg.train_dataloader.dataset)
+    dataset.full_init()
+    dataset.read_lazily()
+    with tempfile.TemporaryDirectory() as folder:
+        fit_before_training(
+            model, dataset, seed=0, folder=Path(folder), resume=False,
+            report=lambda line, *args: print(line, file=sys.stderr),
+            precision=nullcontext)
+
+
+def class_mean(areas: Tensor) -> float:
+    """Mean IoU in per cent of the classes shown, of (classes, 2), intersections and
+    unions."""
+    shown = areas[areas[:, 1] > 0]
+    return float(100 * (shown[:, 0] / shown[:, 1]).mean())
+
+
+def support_class_mean(model: FewShotSegmentor, images: LabelledImages) -> float:
+    """Mean over the classes of the IoU of the images' pseudo-masks as supports."""
+    areas = torch.zeros(images.num_classes, 2, dtype=torch.long)
+    for name in sorted(images.classes):
+        image = images[name]
+        for number, truth in zip(image.classes, image.masks):
+            mask = model.labeler(
+                image.features, image.features, tuple(truth.shape))[0]
+            areas[number - 1] += label_areas(mask.long(), truth, 2, 'ignored')[1]
+    return class_mean(areas)
+
+
 @torch.no_grad()
-def quality(cfg: Config, split: str, enhancer: str | None, partners: int) -> dict:
+def quality(cfg: Config, split: str, enhancer: str | None, partners: int,
+            fit: bool) -> dict:
     """IoUs in per cent of the config's labeler, and how many images they are of."""
     init_default_scope(cfg.default_scope)
     if enhancer:
         cfg.model.labeler.enhancer.init_cfg = dict(
             type='Pretrained', checkpoint=enhancer)
+    # What learns from pseudo-masks, and makes none.
+    cfg.model.update(metric=None, prior=None)
     model = MODELS.build(cfg.model).eval()
     model.backbone.init_weights()
     model.labeler.init_weights()
     images = build_images(
         cfg, model, dict(cfg.test_dataloader.dataset, split=split))
+    if fit:
+        fit_labeler(cfg, model)
     examples = ExampleMaker(images, model.labeler, partners, seed=0).make(
         sorted(images.classes))
-    return dict(images=len(images.classes), **label_iou(model.labeler, examples))
+    return dict(
+        images=len(images.classes), **label_iou(model.labeler, examples),
+        support_class_mean=support_class_mean(model, images))
 
 
 @torch.no_grad()
@@ -86,13 +130,11 @@ def training_quality(cfg: Config, checkpoint: str) -> dict:
                     image.features, image.features, tuple(truth.shape), classes)[0]
                 areas[row, number - 1] += label_areas(
                     mask.long(), truth, 2, 'ignored')[1]
-    shown = areas[0, :, 1] > 0
     result: dict = dict(images=len(names))
     for name, of_classes in zip(('labels', 'with_classes'), areas):
         intersection, union = of_classes.sum(dim=0).tolist()
         result[name] = 100 * intersection / max(union, 1)
-        result[f'{name}_class_mean'] = float(
-            100 * (of_classes[shown, 0] / of_classes[shown, 1]).mean())
+        result[f'{name}_class_mean'] = class_mean(of_classes)
     return result
 
 
@@ -109,6 +151,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--checkpoint', metavar='FILE',
         help='of a run with masks for some images: its training labels instead')
+    parser.add_argument(
+        '--fit', action='store_true',
+        help='let the labeler learn from the training images first')
     add_common_arguments(parser)
     args = parser.parse_args(argv)
     cfg = load_config(args)
@@ -118,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         split, result = 'trn', training_quality(cfg, args.checkpoint)
     else:
         split = args.split
-        result = quality(cfg, split, args.enhancer, args.partners)
+        result = quality(cfg, split, args.enhancer, args.partners, args.fit)
     print(json.dumps(dict(config=args.config, fold=args.fold, split=split, **result)))
 
 
