@@ -20,14 +20,22 @@ from .pseudo_labels import (
     EnhancedLabeler,
     PseudoLabelEnhancer,
 )
-from .segmentors import EpisodeSegmentor, FewShotSegmentor, PseudoMaskSegmentor
+from .segmentors import (
+    EpisodeSegmentor,
+    FewShotSegmentor,
+    PatchMatchingSegmentor,
+    PrototypeSegmentor,
+    PseudoMaskSegmentor,
+    TokenSegmentor,
+)
 from .token_metrics import DiscriminantMetric
 
 __all__ = [
     'AttentionLabeler', 'BatchDiceLoss', 'CNNAdapter', 'ClassProbe',
     'CorrelationTransformer', 'DINOVisionTransformer', 'DiscriminantMetric',
-    'EnhancedLabeler', 'EpisodeSegmentor', 'FeatureBackbone', 'FeatureCache', 'FewShotClsHead',
-    'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor', 'OneHotLoss',
-    'PairPrior', 'PrototypeMaps', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor',
-    'ViTAdapter'
+    'EnhancedLabeler', 'EpisodeSegmentor', 'FeatureBackbone', 'FeatureCache',
+    'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor',
+    'OneHotLoss', 'PairPrior', 'PatchMatchingSegmentor', 'PrototypeMaps',
+    'PrototypeSegmentor', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor',
+    'TokenSegmentor', 'ViTAdapter'
 ]
