@@ -45,7 +45,8 @@ def main() -> None:
         check_checkpoint(args.checkpoint)
     elif cfg.get('train_dataloader') is not None:
         raise SystemExit(
-            f"test.py: '{args.config}' is of a model that is trained: give a checkpoint")
+            f"test.py: '{args.config}' is of a model that is trained: give its "
+            'checkpoint')
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from mmwsfs.models.build_part import build_part
-from mmwsfs.structures import ViTFeatures
 
 from .episode_segmentor import EpisodeSegmentor
 
@@ -21,7 +20,7 @@ def as_logits(logit: Tensor, dim: int) -> Tensor:
 
 
 def set_likeness(likeness: float, shot: int) -> float:
-    """The cosine with a mean of K unit vectors that is as much as ``likeness`` with one.
+    """The cosine with the mean of K vectors that is worth as much as one with one.
 
     It is that of a vector which is as like each of K as these are each other.
 
