@@ -144,21 +144,26 @@ def test(method: Method, fold: int, args: argparse.Namespace) -> dict:
         folder.mkdir(parents=True, exist_ok=True)
         print(f'{title}: testing; log: {log}', flush=True)
         checkpoint = [] if weights is None else [str(weights)]
-        with log.open('ab') as file:
-            result = subprocess.run(
-                [sys.executable, TEST, method.config, *checkpoint, '--work-dir',
-                 str(folder), *arguments],
-                stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+        status = execute(
+            [method.config, *checkpoint, '--work-dir', str(folder), *arguments], log)
         report = finished_test(folder, *wanted)
-        if result.returncode or report is None:
+        if status or report is None:
             lines = log.read_text(errors='replace').strip().splitlines()
-            fail(f'{title} failed with status {result.returncode}: '
+            fail(f'{title} failed with status {status}: '
                  f"{lines[-1] if lines else 'no output'}\nlog: {log}\n"
                  'What is finished stays; the same command continues.')
     else:
         print(f'{title} is finished already', flush=True)
     masks = (cfg.get('train_dataloader') or {}).get('dataset', {}).get('masks')
     return dict(report, masks_in_training=masks, episodes=episodes(folder, report))
+
+
+def execute(arguments: Sequence[str], log: Path) -> int:
+    """Run tools/test.py to its end, its output in a log file: its exit status."""
+    with log.open('ab') as file:
+        return subprocess.run(
+            [sys.executable, TEST, *arguments], stdout=file, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL).returncode
 
 
 def episodes(folder: Path, report: dict) -> Any:
