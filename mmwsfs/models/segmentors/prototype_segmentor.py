@@ -36,13 +36,12 @@ class PrototypeSegmentor(TokenSegmentor):
     No training. A prototype is the mean token inside, or outside, the masks of all K
     supports (after PANet, Wang et al., ICCV 2019, whose features are trained; here they
     are a frozen ViT's, in several blocks, without their place). A patch is of the
-    class as far as it is more like the object than like the surroundings, above the
-    middle between the query's most and least likely patch: every query is thought to
-    show something.
+    class if it is more like the object than like the surroundings, and by more than the
+    middle between the query's most and least likely patch.
 
-    Whether it is the class is asked once more: how like is the query's object, so
-    found, to the prototype, and how like are the photographs as a whole? The mean of
-    both cosines is the presence score. A cosine of means is the likeness of patches
+    Whether the class is there is asked once more: how like are the patches above that
+    middle, as one, to the object, and how like are the photographs as a whole? The mean
+    of both cosines is the presence score. A cosine of means is the likeness of patches
     across two photographs, over that within each, so that its threshold is a share.
 
     Args:
@@ -89,5 +88,6 @@ class PrototypeSegmentor(TokenSegmentor):
                     patches[0].mean(dim=0), whole.mean(dim=0), dim=0)) / 2
             presence.append(SLOPE * (score - set_likeness(self.likeness, shot)))
             segmentation.append(
-                as_logits(SLOPE * (closer - middle), dim=0).view(1, 2, *query.grid))
+                as_logits(SLOPE * (closer - middle.clamp_min(0)), dim=0).view(
+                    1, 2, *query.grid))
         return WayLogits(as_logits(torch.stack(presence), dim=1), segmentation)

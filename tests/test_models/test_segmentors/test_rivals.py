@@ -73,7 +73,8 @@ def naive_prototypes(model, query, supports, insides):
     found = query[0][closer >= middle].mean(0)
     whole = torch.stack([support[0].mean(0) for support in supports]).mean(0)
     score = (cosine(found, pair[0][0]) + cosine(query[0].mean(0), whole)) / 2
-    return 10 * (score - set_likeness(0.62, len(supports))), 10 * (closer - middle)
+    return 10 * (score - set_likeness(0.62, len(supports))), (
+        10 * (closer - middle.clamp_min(0)))
 
 
 def naive_matching(model, query, supports, insides):
