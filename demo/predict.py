@@ -7,7 +7,9 @@
 A QUERY is an image or a folder of images. --support-dir takes a folder with one
 sub-folder of images for each class. Hidden files and folders (.NAME) are passed by. A
 model trained with masks needs those of the supports as well: --mask cat=a.png,b.png.
-After --support and --mask, a comma in a file's name is written \\,
+--negative cat=lion.jpg shows what the class is not, such as what it is taken for. After
+--support, --mask and --negative, a comma in a file's name is written \\, and CHECKPOINT
+is none for a model that needs no training.
 
 DIR gets a picture of every query (vis/), its label map (pred/: 0 = background, then
 the classes in the order given) and the probabilities of presence (predictions.json).
@@ -35,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('checkpoint', help='checkpoint file, or none')
     parser.add_argument(
         'queries', nargs='+', type=Path, metavar='QUERY',
         help='image, or folder of images')
@@ -47,6 +49,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--mask', action='append', default=[], metavar='CLASS=MASK[,MASK...]',
         help='the masks of the images of a class, in their order')
+    parser.add_argument(
+        '--negative', action='append', default=[], metavar='CLASS=IMAGE[,IMAGE...]',
+        help='a class and images of what it is not')
     parser.add_argument('--out', type=Path, required=True, help='folder to write to')
     parser.add_argument('--device', help='default: a GPU where there is one')
     parser.add_argument(
@@ -142,13 +147,15 @@ def run(args: argparse.Namespace) -> list[Exception]:
     """Predict, write, and print the table; give the errors of damaged queries."""
     supports = find_supports(args.support, args.support_dir)
     masks = parse_classes('--mask', args.mask)
+    negatives = parse_classes('--negative', args.negative)
     queries = [
         path for query in map(existing, args.queries)
         for path in (images_in(query) if query.is_dir() else [query])]
     cfg = Config.fromfile(args.config)
     cfg.merge_from_dict(args.cfg_options)
-    inferencer = FewShotInferencer(cfg, args.checkpoint, args.device)
-    inferencer.set_supports(supports, masks)
+    checkpoint = None if args.checkpoint == 'none' else args.checkpoint
+    inferencer = FewShotInferencer(cfg, checkpoint, args.device)
+    inferencer.set_supports(supports, masks, negatives)
 
     table = Table()
     for column in ('query', 'present', 'absent'):

@@ -115,3 +115,26 @@ def test_selection_by_the_environment(
                     for loader in LOADERS}
         assert datasets.pop('val_dataloader').choice.selection == selection
         assert {dataset.choice.selection for dataset in datasets.values()} == {'novel'}
+
+
+RIVALS = sorted((CONFIGS.parent / 'rivals').glob('*.py'))
+
+
+@pytest.mark.parametrize('path', RIVALS, ids=names(RIVALS))
+@pytest.mark.parametrize('protocol', ['FS-CS', 'FS-S'])
+def test_a_rival_is_tested_and_no_more(
+        path: Path, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No training; masks for supports where its name says so; FS-S knows presence."""
+    monkeypatch.setenv('MMWSFS_PROTOCOL', protocol)
+    cfg = Config.fromfile(path)
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+    assert cfg.train_dataloader is cfg.val_dataloader is None
+    assert 'train_cfg' not in cfg and 'optim_wrapper' not in cfg
+    test = DATASETS.build(dict(cfg.test_dataloader.dataset, lazy_init=True))
+    assert test.img_size == (224 if 'quick' in path.stem else 392)
+    pixel = path.stem.endswith('_pixel')
+    assert model.supervision == ('pixel' if pixel else 'image')
+    assert test.support_masks == pixel and test.protocol == protocol
+    assert model.gated == (protocol == 'FS-CS')
+    assert model.blocks == [8, 9, 10, 11]

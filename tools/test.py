@@ -1,4 +1,5 @@
-"""Test a checkpoint: a thin front to MMEngine's runner."""
+"""Test a checkpoint, or a model that needs no training: a thin front to MMEngine's
+runner."""
 
 from __future__ import annotations
 
@@ -14,12 +15,15 @@ from cli import (
 )
 
 from mmwsfs.engine import CarefulRunner
+from mmwsfs.engine.hooks.bare_model import bare_model
 
 
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument(
+        'checkpoint', nargs='?',
+        help='checkpoint file; none for a model that needs no training')
     parser.add_argument(
         '--show', action='store_true', help='show episodes in a window')
     parser.add_argument('--show-dir', help='folder to which episodes are drawn')
@@ -37,7 +41,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     cfg = load_config(args)
-    check_checkpoint(args.checkpoint)
+    if args.checkpoint is not None:
+        check_checkpoint(args.checkpoint)
+    elif cfg.get('train_dataloader') is not None:
+        raise SystemExit(
+            f"test.py: '{args.config}' is of a model that is trained: give its "
+            'checkpoint')
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
@@ -49,7 +58,11 @@ def main() -> None:
         if args.show_dir:
             cfg.visualizer.save_dir = args.show_dir
     with one_sentence():
-        CarefulRunner.from_cfg(cfg).test()
+        runner = CarefulRunner.from_cfg(cfg)
+        if args.checkpoint is None:
+            bare_model(runner).init_weights()  # the backbone's, from where it says
+        runner.test()
+        del runner
     end_processes()
 
 

@@ -21,7 +21,14 @@ from .pseudo_labels import (
     ForegroundLabeler,
     PseudoLabelEnhancer,
 )
-from .segmentors import EpisodeSegmentor, FewShotSegmentor, PseudoMaskSegmentor
+from .segmentors import (
+    EpisodeSegmentor,
+    FewShotSegmentor,
+    PatchMatchingSegmentor,
+    PrototypeSegmentor,
+    PseudoMaskSegmentor,
+    TokenSegmentor,
+)
 from .token_metrics import DiscriminantMetric
 
 __all__ = [
@@ -29,6 +36,7 @@ __all__ = [
     'CorrelationTransformer', 'DINOVisionTransformer', 'DiscriminantMetric',
     'EnhancedLabeler', 'EpisodeSegmentor', 'FeatureBackbone', 'FeatureCache',
     'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor',
-    'ForegroundLabeler', 'OneHotLoss', 'PresenceCalibration', 'PrototypeMaps',
-    'PseudoLabelEnhancer', 'PseudoMaskSegmentor', 'ViTAdapter', 'WholeImagePrior'
+    'ForegroundLabeler', 'OneHotLoss', 'PatchMatchingSegmentor', 'PresenceCalibration',
+    'PrototypeMaps', 'PrototypeSegmentor', 'PseudoLabelEnhancer', 'PseudoMaskSegmentor',
+    'TokenSegmentor', 'ViTAdapter', 'WholeImagePrior'
 ]

@@ -306,6 +306,40 @@ def test_bad_supports(build, supports: dict, masks: dict | None, message: str) -
         build().set_supports(supports, masks)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize('classes', [1, 2])
+def test_negatives(build, images: list[Path], classes: int) -> None:
+    """What they say of a query as a class of their own is held against the class."""
+    inferencer = build()
+    supports = dict([('cat', images[:2]), ('dog', images[4])][:classes])
+    changed = 0
+    for query in images[8:12]:
+        inferencer.set_supports(supports)
+        before, = inferencer(query)
+        inferencer.set_supports({'a': images[5], 'b': images[6]})
+        against, = inferencer(query)
+        inferencer.set_supports(supports, negatives={'cat': images[5:7]})
+        found, = inferencer(query)
+        expected = before['presence']['cat']
+        pixels = before['probs'][0]
+        for name, probs in zip('ab', against['probs']):
+            if against['presence'][name] > before['presence']['cat']:
+                expected = min(expected, 1 - against['presence'][name])
+            pixels = np.where(
+                probs > before['probs'][0], np.minimum(pixels, 1 - probs), pixels)
+        assert found['presence'] == {
+            **before['presence'], 'cat': pytest.approx(expected, abs=1e-4)}
+        np.testing.assert_allclose(found['probs'][0], pixels, rtol=0, atol=1e-4)
+        changed += expected != before['presence']['cat']
+    assert 0 < changed
+
+
+def test_negatives_of_no_class(build, images: list[Path]) -> None:
+    """A class that is not asked for needs none."""
+    with pytest.raises(ValueError, match=r"negatives for class 'cow'.*\['cat'\]"):
+        build().set_supports({'cat': images[0]}, negatives={'cow': images[1]})
+
+
 def test_supports_that_fail_leave_the_old_ones(
         ready: FewShotInferencer, images: list[Path]) -> None:
     """All are set, or none."""

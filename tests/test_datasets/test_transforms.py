@@ -255,6 +255,32 @@ def test_pack_inputs_and_metainfo() -> None:
     assert sample.ori_shape == (40, 60) and sample.img_shape == (4, 6)
 
 
+@pytest.mark.parametrize('lazy', [False, True])
+def test_negatives(photo: Path, lazy: bool) -> None:
+    """Photographs of what a way is not go the way of supports; most have none."""
+    load = [dict(type='LoadImageFromFile', imdecode_backend='pillow'),
+            dict(type='Resize', scale=(8, 6), backend='pillow')]
+    transform = TRANSFORMS.build(
+        dict(type='EpisodeTransform', query=load, support=load))
+    transform.lazy = lazy
+    pack = TRANSFORMS.build(dict(type='PackEpisodeInputs'))
+
+    def episode(**more: list) -> dict:
+        return pack(transform(dict(episode_dict(
+            image_dict(photo), [[image_dict(photo)] for _ in range(2)], [1, 2]),
+            **more)))['inputs']
+
+    inputs = episode(negatives=[[image_dict(photo) for _ in range(3)]
+                                for _ in range(2)])
+    assert inputs['negative'].shape == ((2, 3) if lazy else (2, 3, 3, 6, 8))
+    assert inputs['support'].shape == ((2, 1) if lazy else (2, 1, 3, 6, 8))
+    if lazy:
+        assert inputs['negative'][1, 2].key == inputs['support'][0, 0].key
+    else:
+        assert torch.equal(inputs['negative'][1, 2], inputs['support'][0, 0])
+    assert 'negative' not in episode()
+
+
 def test_presence_survives_the_resize(tmp_path: Path) -> None:
     """An object of one pixel is present, though a resize loses it from the mask."""
     label_map = np.zeros((40, 40), np.uint8)

@@ -57,11 +57,14 @@ class EpisodeTransform(BaseTransform):
             ) from error
 
     def transform(self, results: dict) -> dict:
-        """Transform ``results['query']`` and ``results['supports']`` (N x K)."""
+        """Transform ``results['query']``, ``results['supports']`` (N x K) and, where
+        there are any, ``results['negatives']`` (N x M)."""
         query, support = (self.lazy_query, self.lazy_support) if self.lazy else (
             self.query, self.support)
         results['query'] = self._apply(query, results['query'], results)
-        results['supports'] = [
-            [self._apply(support, image, results) for image in images]
-            for images in results['supports']]
+        for role in ('supports', 'negatives'):
+            if role in results:
+                results[role] = [
+                    [self._apply(support, image, results) for image in images]
+                    for images in results[role]]
         return results

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
@@ -18,13 +20,27 @@ def class_pixels(image: dict, number: int) -> np.ndarray:
     return image['gt_seg_map'] == number
 
 
+def _stack(images: Any) -> Any:
+    """An image, or nested lists of images, as one tensor, or object array of lazy ones.
+    """
+    if not isinstance(images, list):
+        return images if isinstance(images, LazyImage) else to_tensor(images)
+    rows = [_stack(image) for image in images]
+    if isinstance(rows[0], torch.Tensor):
+        return torch.stack(rows)
+    return np.array(rows, dtype=object)
+
+
 @TRANSFORMS.register_module()
 class PackEpisodeInputs(BaseTransform):
     """Pack an episode into model inputs and a :class:`.FewShotDataSample`.
 
     Gives ``inputs``, a dict of uint8 tensors ``query``, (3, H, W), and ``support``,
     (N, K, 3, H, W), and ``data_samples``; of lazy images a
-    :class:`~mmwsfs.structures.LazyImage` and an (N, K) object array. Label maps that
+    :class:`~mmwsfs.structures.LazyImage` and an (N, K) object array. Where an episode
+    has ``negatives``, of every way M photographs of what it is not, they are
+    ``inputs`` too: ``negative``, (N, M, 3, H, W); those of the published protocol have
+    none. Label maps that
     were loaded become masks of the ways: ``gt_sem_seg`` where the query has one,
     ``support_masks`` where all supports have one. ``gt_presence`` is read from the
     query's mask where that was loaded (``seg_labels``), else from its image-level
@@ -57,13 +73,10 @@ class PackEpisodeInputs(BaseTransform):
                     torch.from_numpy(class_pixels(image, number).astype(np.uint8))
                     for image in images])
                 for number, images in zip(class_ids, supports)])
-        images = [[image['img'] for image in images] for images in supports]
-        if isinstance(query['img'], LazyImage):
-            inputs = dict(query=query['img'], support=np.array(images, dtype=object))
-        else:
-            inputs = dict(
-                query=to_tensor(query['img']),
-                support=torch.stack([
-                    torch.stack([to_tensor(image) for image in row])
-                    for row in images]))
+        inputs = dict(
+            query=_stack(query['img']),
+            support=_stack([[image['img'] for image in row] for row in supports]))
+        if 'negatives' in results:
+            inputs['negative'] = _stack(
+                [[image['img'] for image in row] for row in results['negatives']])
         return dict(inputs=inputs, data_samples=sample)

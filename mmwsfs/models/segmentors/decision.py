@@ -74,7 +74,7 @@ def hold_against(probs: Tensor, negative_of: Sequence[int]) -> Tensor:
 
 
 def decide(logits: WayLogits, size: tuple[int, int],
-           negative_of: Sequence[int] = ()) -> Decision:
+           negative_of: Sequence[int] = (), gated: bool = False) -> Decision:
     """What is in one query, by its logits for N ways.
 
     A way is present above 0.5. A pixel takes the way of the largest foreground
@@ -86,6 +86,8 @@ def decide(logits: WayLogits, size: tuple[int, int],
         size: (H, W), the query's original size in pixels.
         negative_of: of every negative the way, 0..N-1, that it is not. Defaults to
             none.
+        gated: whether a pixel is no more probable than its way is present. Defaults to
+            False, as published.
     """
     scores = logits.presence.float().softmax(dim=1)[:, 1]
     probs = torch.stack([
@@ -95,6 +97,8 @@ def decide(logits: WayLogits, size: tuple[int, int],
         for votes in logits.segmentation])
     if negative_of:
         scores, probs = (hold_against(both, negative_of) for both in (scores, probs))
+    if gated:
+        probs = torch.minimum(probs, scores[:, None, None])
     best, way = probs.max(dim=0)
     label_map = torch.where(best >= 0.5, way + 1, 0).to(torch.uint8)
     return Decision(scores, scores > 0.5, probs, label_map)

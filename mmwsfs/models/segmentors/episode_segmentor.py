@@ -80,6 +80,8 @@ class EpisodeSegmentor(BaseSegmentor):
     """
 
     labeler: Any
+    #: Whether a pixel is no more probable than its way is present.
+    gated = False
 
     def __init__(self,
                  backbone: dict,
@@ -251,7 +253,8 @@ class EpisodeSegmentor(BaseSegmentor):
             negative_of: of every negative the way, 0..N-1, that it is not. Defaults to
                 none.
         """
-        return decide(self.way_logits(query, supports, shots), size, negative_of)
+        return decide(
+            self.way_logits(query, supports, shots), size, negative_of, self.gated)
 
     def _questions(self, inputs: dict[str, Tensor],
                    data_samples: list[FewShotDataSample]) -> Iterator[_Question]:

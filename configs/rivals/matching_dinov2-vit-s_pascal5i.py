@@ -1,0 +1,4 @@
+# PatchMatchingSegmentor on pseudo-masks of the supports: tags are all that it is given.
+_base_ = './_base_/dinov2-vit-s_pascal5i.py'
+
+model = dict(type='PatchMatchingSegmentor', supervision='image')

@@ -1,0 +1,5 @@
+# PatchMatchingSegmentor on given masks of the supports.
+_base_ = './_base_/dinov2-vit-s_pascal5i.py'
+
+model = dict(type='PatchMatchingSegmentor', supervision='pixel')
+test_dataloader = dict(dataset=dict(support_masks=True))
