@@ -321,7 +321,7 @@ class EpisodeSegmentor(BaseSegmentor):
 
     def encode_decode(self, inputs: dict[str, Tensor],
                       data_samples: list[FewShotDataSample]) -> Tensor:
-        """Segmentation logits, (B, N, V, 2, H, W), see :meth:`_forward`."""
+        """Segmentation logits of V votes a way, (B, N, V, 2, h, w)."""
         return self._forward(inputs, data_samples)[1]
 
     def loss(self, inputs: dict[str, Tensor],
