@@ -1,5 +1,10 @@
-# The short recipe with what helps tags alone: see plus.py, and pseudo-masks spread over
-# patches of like keys.
-_base_ = ['./dinov2-vit-s_pascal5i_1shot_short.py', '../_base_/plus.py']
+# The short recipe, improved: see plus.py; with tags alone, and pseudo-masks by what all
+# training images together call foreground.
+_base_ = [
+    './dinov2-vit-s_pascal5i_1shot_short.py',
+    '../_base_/foreground_labeler.py',
+    '../_base_/plus.py',
+]
 
-model = dict(labeler=dict(affinity=20.), **_base_.plus)
+model = dict(labeler=dict(_delete_=True, **_base_.foreground_labeler), **_base_.plus)
+optim_wrapper = dict(optimizer=dict(lr=2e-3))

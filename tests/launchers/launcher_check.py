@@ -37,7 +37,6 @@ model = dict(
     backbone=dict(
         _delete_=True, type='DINOVisionTransformer', patch_size=14, img_size=56,
         arch=dict(embed_dims=24, num_layers=2, num_heads=3, feedforward_channels=48)),
-    metric=dict(type='DiscriminantMetric'),
     labeler=dict(steps=6, probe=dict(layers=(0, 1))),
     cache=dict(folder='{folder}/features', disk_gb=1, ram_gb=0, warm_up=True),
     **_base_.plus)

@@ -45,8 +45,8 @@ def test_labelers_and_splits(quality):
 def test_a_labeler_that_learns_first(quality):
     """Its masks are no longer those of the maps; the support does not change them."""
     arguments = ('--fold', '1', '--cfg-options', *TINY)
-    bare = quality('_plus_foreground', *arguments)
-    found = quality('_plus_foreground', '--fit', *arguments)
+    bare = quality('_plus', *arguments)
+    found = quality('_plus', '--fit', *arguments)
     assert found['support'] != bare['support']
     assert 0 < found['support_class_mean'] < 100
     assert found['support_class_mean'] != bare['support_class_mean']

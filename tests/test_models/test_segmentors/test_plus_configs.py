@@ -57,8 +57,8 @@ def test_a_step(path, one_thread, monkeypatch):
         assert (weight.grad is not None) == weight.requires_grad, name
     for part in (model.neck, model.cls_head, model.seg_head):
         assert all(weight.requires_grad for weight in part.parameters())
-    # The metric is there where masks are, and the hook where something is fitted.
-    assert (model.metric is not None) == (model.supervision != 'image')
+    # What learns before training needs its hook.
     hooks = [hook['type'] for hook in cfg.default_hooks.values() if hook]
     assert all(HOOKS.get(hook) for hook in hooks)
-    assert not fittable_parts(model) or 'FittingHook' in hooks
+    assert {'metric', 'prior'} <= fittable_parts(model).keys()
+    assert 'FittingHook' in hooks
