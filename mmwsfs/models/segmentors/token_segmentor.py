@@ -36,7 +36,7 @@ class TokenSegmentor(EpisodeSegmentor):
 
     Tokens of some blocks are compared by cosines, without what they tell of their
     place: the directions in which the tokens of a blank image differ are projected out
-    (as in INSID3, arXiv 2026; here the leading eight of each block).
+    (as INSID3, 2026, does; here the leading eight of each block).
 
     Args:
         backbone (dict): see :class:`.EpisodeSegmentor`.
