@@ -1,8 +1,8 @@
 # What makes a short budget go further, at next to no cost in time, whatever the labels;
-# which of it pays is in docs/experiments/recipes.md. The correlation is standardised and
-# Dice is over the batch; a metric in which cosines tell classes apart, maps of likeness
-# to the support's object, and smaller heads; a prior for presence from whole images. A
-# model takes it from here by `_base_`.
+# which of it pays is in docs/experiments/recipes.md. The correlation is standardised,
+# and Dice is over the batch; a metric in which cosines tell classes apart, maps of
+# likeness to the support's object, and smaller heads; a prior for presence from whole
+# images. A model takes it from here by `_base_`.
 plus = dict(
     neck=dict(standardise=True),
     metric=dict(type='DiscriminantMetric'),
