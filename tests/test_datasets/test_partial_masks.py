@@ -28,7 +28,7 @@ from mmwsfs.datasets import (
 )
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
 from mmwsfs.datasets.partial_masks import choose_masked, read_masked
-from mmwsfs.models import EnhancedLabeler
+from mmwsfs.models import EnhancedLabeler, ForegroundLabeler
 from mmwsfs.registry import DATASETS, MODELS
 
 REPO = Path(__file__).parents[2]
@@ -507,13 +507,19 @@ def test_own_images(tmp_path: Path, make_pipeline: Callable, tags: bool) -> None
     'path', sorted((REPO / 'configs/wsfs').glob('*_mixed*.py')),
     ids=lambda path: path.stem)
 def test_configs_build(path: Path) -> None:
-    """The share is that of the name, the network fits the backbone, the hook is on."""
+    """The share is that of the name, what learns from masks fits the backbone, the hook
+    is on."""
     cfg = Config.fromfile(path)
     with torch.device('meta'):  # without memory
         model = MODELS.build(cfg.model)
-    assert isinstance(model.labeler, EnhancedLabeler)
-    inputs = model.labeler.enhancer.layers[0].in_channels
-    assert inputs == model.backbone.num_heads
+    if 'plus' in path.stem:
+        assert isinstance(model.labeler, ForegroundLabeler)
+        assert len(model.labeler.plane) == model.backbone.embed_dims
+    else:
+        assert isinstance(model.labeler, EnhancedLabeler)
+        inputs = model.labeler.enhancer.layers[0].in_channels
+        assert inputs == model.backbone.num_heads
+    assert model.labeler.probe.planes.shape[1] == 2 * model.backbone.embed_dims
     settings = cfg.train_dataloader.dataset
     assert settings.masks == int(path.stem.rpartition('mixed')[2]) / 100
     assert model.supervision == 'mixed'
