@@ -86,7 +86,6 @@ def test_an_improved_recipe_fits_another_backbone(tmp_path: Path) -> None:
     assert model.prior.matrix.shape == (12, 1024, 1024)
     assert model.labeler.plane.shape == (1024, )
     assert model.cls_head.layers[0].in_channels == 128 + 2 * 24
-    assert model.labeler.enhancer.layers[0].in_channels == 16
     assert model.labeler.probe.planes.shape == (80, 2 * 1024)
 
 
