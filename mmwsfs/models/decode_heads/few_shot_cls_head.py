@@ -55,17 +55,6 @@ class FewShotClsHead(BaseModule):
         """(B, in_channels, h, w) -> (B, 2) logits of absent and present."""
         return self.layers(token_map).mean(dim=(-2, -1))
 
-    def loss(self, token_map: Tensor, presence: Tensor,
-             prior: Tensor | None = None) -> dict[str, Tensor]:
-        """Losses against presence.
-
-        Args:
-            token_map: (B, in_channels, h, w).
-            presence: (B,) bool.
-            prior: (B, 2), logits that are added to the head's, without a gradient.
-                Defaults to None.
-        """
-        logits = self(token_map).float()
-        if prior is not None:
-            logits = logits + prior.detach()
-        return self.loss_cls(logits, presence.long())
+    def loss(self, token_map: Tensor, presence: Tensor) -> dict[str, Tensor]:
+        """Losses against presence, (B,) bool."""
+        return self.loss_cls(self(token_map).float(), presence.long())

@@ -27,9 +27,9 @@ class WholeImagePrior(BaseModule):
 
     Our addition: logits of presence that go round the neck, whose GroupNorms remove how
     alike two images are as a whole. They are learned from the tags of the training
-    images, in closed form before training (:meth:`fit_to`), whatever the supervision,
-    and are a constant in the training of the head, which learns what they leave
-    unexplained. Until they are fitted they are 0.
+    images, in closed form before training (:meth:`fit_to`), whatever the supervision.
+    Training leaves them alone, and they it; in prediction they are added to those of
+    the head. Until they are fitted they are 0.
 
     For every block of the backbone's second half CLS tokens are brought into a space
     where they differ by class (:func:`.discriminant`; the classes are those that the

@@ -17,6 +17,8 @@ from .episode_segmentor import EpisodeSegmentor
 from .supervision import choose_masks
 from .supports import Supports
 
+HEAD_SHARE = 0.5  # of the classification head's logits beside a prior's
+
 
 @MODELS.register_module()
 class FewShotSegmentor(EpisodeSegmentor):
@@ -46,7 +48,7 @@ class FewShotSegmentor(EpisodeSegmentor):
         prototypes (dict, optional): maps that go round the neck to both heads, a
             :class:`~mmwsfs.models.PrototypeMaps`. Defaults to None.
         prior (dict, optional): logits of presence from query and supports as whole
-            images, that are added to the classification head's, a
+            images, to which the classification head's are added in prediction, a
             :class:`~mmwsfs.models.WholeImagePrior`. Defaults to None.
         calibration (dict, optional): makes scores of presence mean what they say, in
             prediction alone, a :class:`~mmwsfs.models.PresenceCalibration`. Defaults
@@ -189,12 +191,8 @@ class FewShotSegmentor(EpisodeSegmentor):
         presence = self._presence(data_samples)
         supports = self.embed_supports(support, masks)
         cls_map, seg_map = self.token_maps(query, supports, query_of)
-        prior = None
-        if self.prior is not None:
-            prior = self.prior(
-                query.tokens[query_of, :, 0], supports.cls, [1] * len(query_of))
         return {
-            **self.cls_head.loss(cls_map, presence, prior),
+            **self.cls_head.loss(cls_map, presence),
             **self.seg_head.loss(seg_map, target),
         }
 
@@ -238,8 +236,9 @@ class FewShotSegmentor(EpisodeSegmentor):
     def way_presence(self, query: ViTFeatures, supports: Supports, logits: Tensor,
                      shots: Sequence[int]) -> Tensor:
         """Logits of absent and present for N ways: the mean of the probabilities of
-        their pairs and, if there is a prior, what it says of their supports as a set;
-        calibrated, if there is a calibration.
+        their pairs. If there is a prior, it is added, and says what it says of the
+        supports as a set; the head, which is surer of new classes than it should be
+        (its own were trained on), then counts half. Last comes the calibration.
 
         Args:
             query: features of one image.
@@ -254,7 +253,7 @@ class FewShotSegmentor(EpisodeSegmentor):
             mean_of_shots(way) for way in logits.split(list(shots))])
         if self.prior is not None:
             cls = query.tokens[:, :, 0].expand(len(shots), -1, -1)
-            presence = presence + self.prior(cls, supports.cls, shots)
+            presence = HEAD_SHARE * presence + self.prior(cls, supports.cls, shots)
         return presence if self.calibration is None else self.calibration(presence)
 
     def way_logits(self, query: ViTFeatures, supports: Supports,
