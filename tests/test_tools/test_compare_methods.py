@@ -130,16 +130,20 @@ def test_names(compare) -> None:
     ('some.txt', 'mixed', ('those of some.txt', 'tag, or mask'))])
 def test_what_a_method_was_given(compare, masks, supervision, expected) -> None:
     """The columns beside the numbers."""
-    found = compare.facts(dict(masks_in_training=masks, supervision=supervision))
+    found = compare.facts(dict(
+        masks_in_training=masks, supervision=supervision, selection='base'))
     assert (found['masks_in_training'], found['support_needs']) == expected
+    assert found['selection'] == 'base'
 
 
 def test_means_over_folds(compare) -> None:
     """A row a fold, and their mean; a score that a report lacks has no column."""
     def report(value: float, **more: float) -> dict:
-        return dict(masks_in_training='none', supervision='image', metrics=dict(
-            exact_ratio=value, exact_ratio_low=value - 1, exact_ratio_high=value + 1,
-            **more))
+        return dict(
+            masks_in_training='none', supervision='image', selection='base',
+            metrics=dict(
+                exact_ratio=value, exact_ratio_low=value - 1,
+                exact_ratio_high=value + 1, **more))
 
     rows = compare.compare({1: {'a': report(60., presence_AUC=70.)},
                             2: {'a': report(64.)}})

@@ -43,7 +43,7 @@ SCORES = dict(
     exact_ratio='exact ratio', presence_AUC='presence AUC', ECE='ECE', mIoU='mIoU')
 FACTS = dict(
     masks_in_training='masks used in training', support_needs='a support needs',
-    class_name_known='class name known')
+    class_name_known='class name known', selection='checkpoint by')
 NEEDS = dict(
     image='tag', pixel='mask', mixed='tag, or mask')  # by supervision
 # Settings of a test dataset in which methods may differ: what they are given.
@@ -205,7 +205,8 @@ def facts(report: dict) -> dict[str, str]:
     else:
         used = dict(none='0 %', all='100 %').get(masks, f'those of {masks}')
     return dict(masks_in_training=used, support_needs=NEEDS[report['supervision']],
-                class_name_known='no')  # classes are numbers here, for all models
+                class_name_known='no',  # classes are numbers here, for all models
+                selection=report['selection'])
 
 
 def compare(reports: dict[int, dict[str, dict]]) -> list[dict]:
