@@ -138,6 +138,8 @@ class EpisodeSegmentor(BaseSegmentor):
             shots: of every way how many of them are its; they add up to P.
         """
 
+    decide = staticmethod(decide)
+
     # ------------------------------------------------------------ features
     def extract(self, images: Tensor | LazyImages) -> tuple[ViTFeatures, list[int]]:
         """Features of the distinct ones of B images, each from the backbone once.
@@ -253,7 +255,7 @@ class EpisodeSegmentor(BaseSegmentor):
             negative_of: of every negative the way, 0..N-1, that it is not. Defaults to
                 none.
         """
-        return decide(
+        return self.decide(
             self.way_logits(query, supports, shots), size, negative_of, self.gated)
 
     def _questions(self, inputs: dict[str, Tensor],
