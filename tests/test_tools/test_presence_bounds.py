@@ -80,5 +80,5 @@ def test_a_model_without_prior_and_metric(run_tool, tiny_voc, monkeypatch, tmp_p
     monkeypatch.setenv('MMWSFS_DATA_ROOT', str(tiny_voc))
     monkeypatch.setenv('MMWSFS_SPLITS', 'tiny')
     with pytest.raises(SystemExit, match='plus_pixel'):
-        run_tool(TOOL, CONFIG.replace('_plus{}', ''), '--fold', '1', '--work-dir', tmp_path,
-                 '--cfg-options', *TINY)
+        run_tool(TOOL, CONFIG.replace('_plus{}', ''), '--fold', '1', '--work-dir',
+                 tmp_path, '--cfg-options', *TINY)
