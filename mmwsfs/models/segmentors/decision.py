@@ -82,7 +82,7 @@ def decide(logits: WayLogits, size: tuple[int, int],
 
     Args:
         logits: of the N ways, then of M negative supports, which are held against the
-            presence and the pixels of their ways (:func:`hold_against`).
+            presence and the pixels of their ways (:func:`.hold_against`).
         size: (H, W), the query's original size in pixels.
         negative_of: of every negative the way, 0..N-1, that it is not. Defaults to
             none.
