@@ -20,10 +20,10 @@ class CalibrationHook(Hook):
     checkpoint that is written at another time has the last one fitted; training does
     not depend on it, so that a resumed run ends with the same.
 
-    Episodes of images that the model was trained on may look easier to it than those
-    of new classes. Held-out photographs of base classes are better where there are
-    any: ``dataset`` takes what is other for them than in the data set of validation,
-    so that folders, lists and sizes need not be repeated.
+    Base classes need not be as easy or as hard as new ones, and what is fitted to them
+    may harm (docs/experiments/calibration.md): compare before it is used. ``dataset``
+    takes other episodes than those of the training images: what is other for them than
+    in the data set of validation, so that folders, lists and sizes are not repeated.
 
     Args:
         num_episodes (int): how many, half of them with the class. Defaults to 400.

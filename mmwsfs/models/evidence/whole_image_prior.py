@@ -167,8 +167,8 @@ def _pairs_of_new_classes(cls: Tensor, tags: Tensor, rng: np.random.RandomState
         if tags[others].any(dim=0).sum() < 2:
             continue
         directions = _directions(cls, *_class_space(cls[others], tags[others]))
+        images_of = {number: np.flatnonzero(tags[:, number]) for number in group}
         for shots in SHOTS:
-            images_of = {number: np.flatnonzero(tags[:, number]) for number in group}
             enough = [number for number in group if len(images_of[number]) > shots]
             if len(enough) < 2:
                 continue
