@@ -1,5 +1,6 @@
 from .backbones import (
     CNNAdapter,
+    DINOv3VisionTransformer,
     DINOVisionTransformer,
     FeatureBackbone,
     ViTAdapter,
@@ -33,7 +34,8 @@ from .token_metrics import DiscriminantMetric
 
 __all__ = [
     'AttentionLabeler', 'BatchDiceLoss', 'CNNAdapter', 'ClassProbe',
-    'CorrelationTransformer', 'DINOVisionTransformer', 'DiscriminantMetric',
+    'CorrelationTransformer', 'DINOVisionTransformer',
+    'DINOv3VisionTransformer', 'DiscriminantMetric',
     'EnhancedLabeler', 'EpisodeSegmentor', 'FeatureBackbone', 'FeatureCache',
     'FewShotClsHead', 'FewShotDataPreProcessor', 'FewShotSegHead', 'FewShotSegmentor',
     'ForegroundLabeler', 'OneHotLoss', 'PatchMatchingSegmentor', 'PresenceCalibration',

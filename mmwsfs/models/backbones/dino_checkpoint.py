@@ -13,6 +13,7 @@ from mmwsfs.utils.state_dict import MMENGINE, find_state_dict
 from mmwsfs.utils.state_dict import read_state_dict as read_local
 
 from . import wheel_weights
+from .vit_names import official_names
 
 # Official name -> mmpretrain's, applied in order.
 _RENAMES = (
@@ -26,9 +27,6 @@ _RENAMES = (
     (r'^blocks\.(\d+)\.ls1\.gamma$', r'layers.\1.attn.gamma1.weight'),
     (r'^blocks\.(\d+)\.ls2\.gamma$', r'layers.\1.ffn.gamma2.weight'),
 )
-# Parts of released files that belong to their training, not to the backbone.
-_IGNORED = re.compile(r'^(mask_token$|head\.|cls_head\.|fc\.)')
-_PREFIX = re.compile(r'^(module\.)?(backbone\.)?')
 
 
 def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
@@ -79,19 +77,10 @@ def _fetch(url: str) -> dict[str, Tensor]:
 
 
 def to_mmpretrain_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Rename DINO's and DINOv2's parameters to mmpretrain's; others stay.
-
-    In a file of a whole model (names with ``backbone.``) only the backbone is kept.
-    """
-    has_backbone = any(
-        re.match(r'^(module\.)?backbone\.', name) for name in state_dict)
+    """The parameters of the ViT in a file, see :func:`.official_names`, by mmpretrain's
+    names; others stay."""
     renamed = {}
-    for name, value in state_dict.items():
-        if has_backbone and 'backbone.' not in name:
-            continue
-        name = _PREFIX.sub('', name, count=1)
-        if _IGNORED.match(name):
-            continue
+    for name, value in official_names(state_dict).items():
         for pattern, replacement in _RENAMES:
             name = re.sub(pattern, replacement, name)
         renamed[name] = value

@@ -19,14 +19,15 @@ class FeatureBackbone(BaseModule):
 
     Args:
         frozen (bool): no gradient, and evaluation mode even through ``train()``.
+        init_cfg (dict, optional): as for ``BaseModule``. Defaults to None.
     """
 
     num_layers: int
     num_heads: int
     embed_dims: int
 
-    def __init__(self, frozen: bool) -> None:
-        super().__init__()
+    def __init__(self, frozen: bool, init_cfg: dict | None = None) -> None:
+        super().__init__(init_cfg)
         self.frozen = frozen
 
     def freeze(self) -> None:
