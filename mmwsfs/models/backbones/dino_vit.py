@@ -13,6 +13,7 @@ from mmwsfs.structures import ViTFeatures
 from mmwsfs.utils.state_dict import check_state_dict
 
 from .dino_checkpoint import read_state_dict, to_mmpretrain_names
+from .frozen_dtype import set_dtype
 
 # How many images a frozen backbone takes at once.
 IMAGES_AT_ONCE = {'cpu': 1, 'cuda': 16}
@@ -50,6 +51,9 @@ class DINOVisionTransformer(VisionTransformer):
             ``_reg4`` models (arXiv 2309.16588). Defaults to 0.
         frozen (bool): no gradient, and evaluation mode even through ``train()``.
             Defaults to True.
+        dtype (str): 'float32', or 'bfloat16' for a frozen one: its parameters are kept,
+            and it computes, in it; what it gives is in single precision all the same.
+            Defaults to 'float32'.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` takes
             official DINO and DINOv2 files and mmpretrain-named ones, as a path or URL.
         **kwargs: further arguments of mmpretrain's ``VisionTransformer``:
@@ -66,6 +70,7 @@ class DINOVisionTransformer(VisionTransformer):
                  out_indices: Sequence[int] = (-1, ),
                  num_registers: int = 0,
                  frozen: bool = True,
+                 dtype: str = 'float32',
                  init_cfg: dict | None = None,
                  **kwargs: Any) -> None:
         super().__init__(
@@ -85,6 +90,7 @@ class DINOVisionTransformer(VisionTransformer):
             if self.frozen_stages > 0:
                 self.register_tokens.requires_grad_(False)
         self.frozen = frozen
+        set_dtype(self, dtype, frozen)
         if frozen:
             self.requires_grad_(False)
             self.train(False)
@@ -163,7 +169,7 @@ class DINOVisionTransformer(VisionTransformer):
 
     def _blocks(self, images: Tensor) -> Iterator[Tensor]:
         """Yield the residual stream, (B, 1 + hw, C), after every block."""
-        x, grid = self.patch_embed(images)
+        x, grid = self.patch_embed(images.to(self.cls_token.dtype))
         x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
         x = self.pre_norm(self.drop_after_pos(x + self._position_embedding(grid)))
         if self.num_registers:
@@ -205,15 +211,16 @@ class DINOVisionTransformer(VisionTransformer):
                     part = slice(start, start + at_once)
                     for index, x in enumerate(self._blocks(images[part])):
                         if tokens is None:  # filled in place: joining holds all twice
-                            tokens = x.new_empty(
+                            tokens = images.new_empty(
                                 len(images), self.num_layers, *x.shape[1:])
                         tokens[part, index] = self.ln1(x)
                     q, k = self._without_registers(last_qkv.pop()).unflatten(
                         -1, (3, self.num_heads, -1))[:, :, :2].permute(2, 0, 3, 1, 4)
                     if keys is None:
-                        keys = k.new_empty(
+                        keys = images.new_empty(
                             len(images), self.num_heads, k.shape[2] - 1, k.shape[3])
-                        cls_query = q.new_empty(*keys.shape[:2], q.shape[3])
+                        cls_query = images.new_empty(
+                            *keys.shape[:2], q.shape[3])
                     cls_query[part], keys[part] = q[:, :, 0], k[:, :, 1:]
         finally:
             handle.remove()
@@ -226,6 +233,6 @@ class DINOVisionTransformer(VisionTransformer):
         grid = tuple(side // self.patch_size for side in x.shape[-2:])
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return tuple(
-                self._format_output(self.ln1(tokens), grid)
+                self._format_output(self.ln1(tokens).to(x.dtype), grid)
                 for index, tokens in enumerate(self._blocks(x))
                 if index in self.out_indices)

@@ -12,6 +12,7 @@ from mmwsfs.utils.state_dict import check_state_dict
 
 from .dino_checkpoint import read_state_dict
 from .feature_backbone import FeatureBackbone
+from .frozen_dtype import set_dtype
 from .rotary_position import RotaryPosition, rotate
 from .vit_names import official_names
 
@@ -126,6 +127,7 @@ class DINOv3VisionTransformer(FeatureBackbone):
             place. Defaults to False.
         frozen (bool): no gradient, and evaluation mode even through ``train()``.
             Defaults to True.
+        dtype (str): see :class:`DINOVisionTransformer`. Defaults to 'float32'.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` takes the
             authors' files, transformers' and timm's, ``.pth`` or ``.safetensors``: a
             path, a URL or ``hf://``.
@@ -140,6 +142,7 @@ class DINOv3VisionTransformer(FeatureBackbone):
                  out_indices: Sequence[int] = (-1, ),
                  rotated_keys: bool = False,
                  frozen: bool = True,
+                 dtype: str = 'float32',
                  init_cfg: dict | None = None) -> None:
         super().__init__(frozen, init_cfg)
         if isinstance(arch, dict):
@@ -167,6 +170,7 @@ class DINOv3VisionTransformer(FeatureBackbone):
         self.norm = nn.LayerNorm(width, EPS)
         for tokens in (self.cls_token, self.register_tokens):
             nn.init.normal_(tokens, std=0.02)
+        set_dtype(self, dtype, frozen)
         self.freeze()
 
     def init_weights(self) -> None:
@@ -210,7 +214,8 @@ class DINOv3VisionTransformer(FeatureBackbone):
         """Of every block the residual stream, (B, 1 + registers + hw, C), and the
         queries and keys of its attention."""
         grid = self._check_images(images)
-        patches = self.patch_embed['proj'](images).flatten(2).transpose(1, 2)
+        patches = self.patch_embed['proj'](
+            images.to(self.cls_token.dtype)).flatten(2).transpose(1, 2)
         x = torch.cat([
             self.cls_token.expand(len(images), -1, -1),
             self.register_tokens.expand(len(images), -1, -1), patches], dim=1)
@@ -228,10 +233,11 @@ class DINOv3VisionTransformer(FeatureBackbone):
         grid = self._check_images(images)
         extra = 1 + REGISTERS
         blocks = []
-        for x, *last in self._run(images):
-            normed = self.norm(x)
+        for x, *queries_and_keys in self._run(images):
+            normed = self.norm(x).to(images.dtype)
+            last = queries_and_keys
             blocks.append(torch.cat([normed[:, :1], normed[:, extra:]], dim=1))
-        q, k = last
+        q, k = (tensor.to(images.dtype) for tensor in last)
         if self.rotated_keys:
             k = rotate(k, self.rope_embed(grid))
         return ViTFeatures(
@@ -242,6 +248,7 @@ class DINOv3VisionTransformer(FeatureBackbone):
         grid = self._check_images(x)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return tuple(
-                self.norm(tokens)[:, 1 + REGISTERS:].transpose(1, 2).unflatten(2, grid)
+                self.norm(tokens)[:, 1 + REGISTERS:].to(x.dtype).transpose(1, 2)
+                .unflatten(2, grid)
                 for index, (tokens, _, _) in enumerate(self._run(x))
                 if index in self.out_indices)
