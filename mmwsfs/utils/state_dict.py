@@ -10,16 +10,17 @@ from torch import Tensor
 from .checkpoint_file import read_checkpoint
 
 # Under which keys files hold a state dict: MMEngine's and Lightning's, timm's, DINO's.
-_WRAPPERS = ('state_dict', 'model', 'teacher')
-# Whose objects MMEngine writes beside the weights: the log's history. None is made.
+_WRAPPERS = ('state_dict', 'model', 'teacher', 'student')
+# Whose objects stand beside the weights: MMEngine's log, DINO's arguments. None is made.
 MMENGINE = ('builtins', 'mmengine', 'numpy')
+TRAININGS = (*MMENGINE, 'argparse')
 
 
 def find_state_dict(checkpoint: object) -> dict[str, Tensor] | None:
     """The tensors of a checkpoint by their names; None where it holds no such dict.
 
-    They are the checkpoint itself, or stand under ``state_dict``, ``model`` or
-    ``teacher`` in it, perhaps one in the other.
+    They are the checkpoint itself, or stand under ``state_dict``, ``model``,
+    ``teacher`` or ``student`` in it, perhaps one in the other.
     """
     for _ in _WRAPPERS:  # a mapping may hold itself
         inner = isinstance(checkpoint, Mapping) and next(

@@ -9,7 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from mmwsfs.utils.checkpoint_loaders import read_url
-from mmwsfs.utils.state_dict import MMENGINE, find_state_dict
+from mmwsfs.utils.state_dict import TRAININGS, find_state_dict
 from mmwsfs.utils.state_dict import read_state_dict as read_local
 
 from . import wheel_weights
@@ -58,13 +58,13 @@ def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
         raise FileNotFoundError(
             f"backbone checkpoint '{checkpoint}' does not exist: check "
             'model.backbone.init_cfg.checkpoint')
-    return read_local(checkpoint)
+    return read_local(checkpoint, TRAININGS)
 
 
 def _fetch(url: str) -> dict[str, Tensor]:
     """The tensors of the file at a URL, see :func:`read_state_dict`."""
     try:
-        loaded = read_url(url, inert=MMENGINE)
+        loaded = read_url(url, inert=TRAININGS)
     except OSError as error:
         raise OSError(
             f'backbone checkpoint: {error}; name a local file in '
