@@ -89,7 +89,8 @@ def test_equals_the_segmentors_predict(
         tiny_config: Config, tiny_checkpoint: Path, supervise, make_pipeline,
         shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
         way: int, shot: int, supervision: str) -> None:
-    """An episode through the dataset gives what its files give the inferencer."""
+    """An episode through the dataset gives what its files give the inferencer, by the
+    published rule."""
     supervise(supervision)
     pipeline = make_pipeline(True, supervision == 'pixel', size=64)
     tiny_config.test_dataloader.dataset = dict(
@@ -112,7 +113,7 @@ def test_equals_the_segmentors_predict(
                 for class_name, class_id, paths in zip(
                     names, expected.class_ids, expected.support_paths)}
         inferencer.set_supports(dict(zip(names, expected.support_paths)), masks)
-        found, = inferencer(expected.query_path)
+        found, = inferencer(expected.query_path, absent_pixels=True)
         assert list(found['presence']) == names
         scores = expected.presence_scores
         assert [*found['presence'].values()] == pytest.approx(
@@ -182,7 +183,7 @@ def test_classes_of_different_numbers_of_shots(
     """Every class is averaged over its own shots."""
     labels = set()
     for query in images[8:12]:
-        found, = ready(query)
+        found, = ready(query, absent_pixels=True)
         scores, probs, label_map = naive(ready, query, [images[:3], [images[4]]])
         assert [*found['presence'].values()] == pytest.approx(scores, abs=1e-4)
         np.testing.assert_allclose(found['probs'], probs, rtol=0, atol=1e-4)
@@ -212,7 +213,7 @@ def test_models_of_every_supervision(
     inferencer.set_supports(
         supports, {name: [masks.get(path) for path in paths]
                    for name, paths in supports.items()} if masks else None)
-    result, = inferencer(images[8])
+    result, = inferencer(images[8], absent_pixels=True)
     scores, probs, label_map = naive(
         inferencer, images[8], [*supports.values()], masks)
     assert [*result['presence'].values()] == pytest.approx(scores, abs=1e-4)
@@ -253,7 +254,7 @@ def test_no_graph_is_kept(
     tiny_config.model.backbone.frozen = False
     inferencer = build()
     inferencer.set_supports({'cat': images[0]})
-    supports = inferencer._classes.supports
+    supports = inferencer.supports.embedded
     assert not supports.tokens.tokens.requires_grad
     assert not supports.cls.requires_grad
     assert inferencer(images[8])
@@ -407,7 +408,7 @@ def test_supports_may_change_while_predictions_come(
 def test_a_prediction_that_is_no_number(
         ready: FewShotInferencer, images: list[Path], tmp_path: Path) -> None:
     """An error that names image and checkpoint, and no NaN in the JSON."""
-    ready.checkpoint = 'ruined.pth'
+    ready.weights = 'ruined.pth'
     results = ready.predict(images[:2], out_dir=tmp_path / 'out')
     next(results)
     with torch.no_grad():
@@ -531,7 +532,7 @@ def test_bytes_are_refused(ready: FewShotInferencer, images: list[Path]) -> None
 def test_registry(tiny_config: Config, tiny_checkpoint: Path) -> None:
     """Found by name from mmwsfs's registry, and from MMEngine's by default scope."""
     settings = dict(
-        type='FewShotInferencer', config=tiny_config, checkpoint=tiny_checkpoint,
+        type='FewShotInferencer', model=tiny_config, weights=tiny_checkpoint,
         device='cpu')
     for registry in (INFERENCERS, root.INFERENCERS):
         assert isinstance(registry.build(settings), FewShotInferencer)
