@@ -22,6 +22,7 @@ from mmwsfs.apis.few_shot_inferencer import ImagePipeline
 from mmwsfs.datasets import demo_shapes_dataset
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
 from mmwsfs.registry import DATASETS, INFERENCERS
+from mmwsfs.visualization import EpisodeVisualizer, draw_overlay
 
 
 @pytest.fixture
@@ -526,6 +527,93 @@ def test_bytes_are_refused(ready: FewShotInferencer, images: list[Path]) -> None
         ready.set_supports({'cat': content})
     with pytest.raises(ValueError, match=r"jpg' must be a file, an array or a PIL ima"):
         ready.set_supports({'cat': images[0]}, {'cat': content})
+
+
+# ------------------------------------------------------------- as mmseg's inferencer
+def test_rgb_arrays(ready: FewShotInferencer, images: list[Path]) -> None:
+    """By name, for supports, negatives and queries: what their files give. Files and
+    PIL images know their order and keep it."""
+    negatives = {'dog': images[5]}
+    ready.set_supports({'cat': images[:3], 'dog': images[4]}, None, negatives)
+    expected, = ready(images[8])
+    read = partial(mmcv.imread, backend='pillow', channel_order='rgb')
+    ready.set_supports(
+        {'cat': [read(images[0]), Image.open(images[1]), images[2]],
+         'dog': read(images[4])},
+        negatives={'dog': read(images[5])}, channel_order='rgb')
+    for query in (read(images[8]), Image.open(images[8]), images[8]):
+        found, = ready(query, channel_order='rgb')
+        assert found['presence'] == expected['presence']
+        assert np.array_equal(found['probs'], expected['probs'])
+    other, = ready(read(images[8]))
+    assert not np.array_equal(other['probs'], expected['probs'])
+
+
+def test_pil_images_of_other_modes(
+        ready: FewShotInferencer, images: list[Path]) -> None:
+    """Grey and transparent ones are converted, as their files are."""
+    with Image.open(images[8]) as image:
+        grey, alpha = image.convert('L'), image.convert('RGBA')
+    expected, = ready(grey.convert('RGB'))
+    assert ready(grey)[0]['presence'] == expected['presence']
+    assert ready(alpha)[0]['presence'] == ready(images[8])[0]['presence']
+
+
+def test_overlays(ready: FewShotInferencer, images: list[Path]) -> None:
+    """RGB, of the photograph's size, in the colours asked for; none unasked."""
+    query = np.ascontiguousarray(mmcv.imread(images[8], backend='pillow'))
+    found, = ready(
+        query, return_vis=True, opacity=1, palette=[(1, 2, 3), (4, 5, 6)],
+        absent_pixels=True)
+    expected = draw_overlay(
+        query[..., ::-1], found['label_map'], [(1, 2, 3), (4, 5, 6)], 1)
+    assert found['label_map'].any() and np.array_equal(found['vis'], expected)
+    default, = ready(query, return_vis=True)
+    assert np.array_equal(
+        default['vis'], draw_overlay(query[..., ::-1], default['label_map']))
+    assert 'vis' not in ready(query)[0]
+
+
+def test_show(ready: FewShotInferencer, images: list[Path],
+              monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every overlay in a window, one after the other; the results are the same."""
+    shown = []
+    monkeypatch.setattr(
+        EpisodeVisualizer, 'show', lambda self, *args: shown.append(args))
+    expected = ready(images[8:10], return_vis=True)
+    results = ready(images[8:10], show=True, wait_time=2)
+    assert [args[1:] for args in shown] == [(str(path), 2) for path in images[8:10]]
+    for (picture, *_), result in zip(shown, expected):
+        assert np.array_equal(picture, result['vis'])
+    assert [result.keys() for result in results] == [
+        expected[0].keys() - {'vis'}] * 2
+
+
+def test_progress(ready: FewShotInferencer, images: list[Path],
+                  capsys: pytest.CaptureFixture) -> None:
+    """A bar on demand, else not a word."""
+    expected = ready(images[8:10])
+    assert capsys.readouterr().out == ''
+    found = ready(images[8:10], show_progress=True)
+    assert 'predicting' in capsys.readouterr().out
+    assert [x['presence'] for x in found] == [x['presence'] for x in expected]
+
+
+@pytest.mark.parametrize(('settings', 'message'), [
+    (dict(batch_size=0), 'batch_size=0'),
+    (dict(threshold=50), 'threshold=50: give a probability'),
+    (dict(opacity=-1), 'opacity=-1'),
+    (dict(palette=[1, 2, 3]), 'a palette must be'),
+    (dict(channel_order='gbr'), "channel_order='gbr': arrays are 'bgr'"),
+])
+def test_bad_settings(ready: FewShotInferencer, images: list[Path], settings: dict,
+                      message: str, tmp_path: Path) -> None:
+    """Found at once, before an image is read or a folder is made."""
+    with pytest.raises(ValueError, match=message):
+        ready.predict('none.jpg', out_dir=tmp_path / 'out', **settings)
+    assert not (tmp_path / 'out').exists()
+    with pytest.raises(ValueError, match="channel_order='RGB'"):
+        ready.set_supports({'cat': images[0]}, channel_order='RGB')
 
 
 # ------------------------------------------------------------- registry
