@@ -101,7 +101,7 @@ def test_of_another_model(build, images: list[Path], saved: Path) -> None:
     """Other weights, or images of another size: refused, and what is set stays."""
     other = build(seed=1)
     other.set_supports({'cow': images[3]})
-    with pytest.raises(ValueError, match=r"pets\.supports': these supports are of anot"):
+    with pytest.raises(ValueError, match=r"pets\.supports': these supports are of an"):
         other.load_supports(saved)
     assert other.supports.names == ['cow']
     with pytest.raises(ValueError, match='are of another model'):
