@@ -73,12 +73,37 @@ def hold_against(probs: Tensor, negative_of: Sequence[int]) -> Tensor:
     return held
 
 
+def label_pixels(probs: Tensor, scores: Tensor, threshold: float = 0.5,
+                 absent_pixels: bool = True) -> Tensor:
+    """A pixel takes the way of the largest foreground probability, or background (0)
+    when that is below 0.5.
+
+    Args:
+        probs: (N, H, W), foreground probabilities of N ways.
+        scores: (N,), their probabilities of presence.
+        threshold: a way is absent up to this score. Defaults to 0.5.
+        absent_pixels: whether absent ways take pixels. Defaults to True, as published.
+
+    Returns:
+        Tensor: the label map, (H, W) uint8, 0..N.
+    """
+    if absent_pixels:
+        best, way = probs.max(dim=0)
+        return torch.where(best >= 0.5, way + 1, 0).to(torch.uint8)
+    present = (scores > threshold).nonzero()[:, 0]
+    if not len(present):
+        return torch.zeros(probs.shape[1:], dtype=torch.uint8, device=probs.device)
+    best, way = probs[present].max(dim=0)
+    return torch.where(best >= 0.5, present[way] + 1, 0).to(torch.uint8)
+
+
 def decide(logits: WayLogits, size: tuple[int, int],
-           negative_of: Sequence[int] = (), gated: bool = False) -> Decision:
+           negative_of: Sequence[int] = (), gated: bool = False,
+           threshold: float = 0.5, absent_pixels: bool = True) -> Decision:
     """What is in one query, by its logits for N ways.
 
-    A way is present above 0.5. A pixel takes the way of the largest foreground
-    probability, or background (0) when that is below 0.5.
+    Without its last two arguments it is as published: a way is present above 0.5, and
+    pixels do not ask whether their way is (:func:`.label_pixels`).
 
     Args:
         logits: of the N ways, then of M negative supports, which are held against the
@@ -87,7 +112,9 @@ def decide(logits: WayLogits, size: tuple[int, int],
         negative_of: of every negative the way, 0..N-1, that it is not. Defaults to
             none.
         gated: whether a pixel is no more probable than its way is present. Defaults to
-            False, as published.
+            False, as published. Where absent ways take no pixels it says nothing.
+        threshold: a way is present above this score. Defaults to 0.5.
+        absent_pixels: whether absent ways take pixels. Defaults to True.
     """
     scores = logits.presence.float().softmax(dim=1)[:, 1]
     probs = torch.stack([
@@ -97,8 +124,8 @@ def decide(logits: WayLogits, size: tuple[int, int],
         for votes in logits.segmentation])
     if negative_of:
         scores, probs = (hold_against(both, negative_of) for both in (scores, probs))
-    if gated:
+    if gated and absent_pixels:
         probs = torch.minimum(probs, scores[:, None, None])
-    best, way = probs.max(dim=0)
-    label_map = torch.where(best >= 0.5, way + 1, 0).to(torch.uint8)
-    return Decision(scores, scores > 0.5, probs, label_map)
+    return Decision(
+        scores, scores > threshold, probs,
+        label_pixels(probs, scores, threshold, absent_pixels))
