@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import numpy as np
 from PIL import Image
@@ -18,11 +18,12 @@ from .output.names import (
     ImageStems,
     UniqueNames,
     class_folders,
-    common_folder,
     stem_of_class,
 )
 from .output.regions import class_areas, class_boxes
 
+# None is an image in memory.
+Files = Sequence[Union[str, Path, None]]
 _PICTURE_SIDE = 400
 _JPEG: dict[str, Any] = dict(format='JPEG', quality=90)
 # Level 1 of 9 takes a quarter of the time of 6 and makes cut-outs a tenth larger.
@@ -55,8 +56,9 @@ class PredictionWriter:
         threshold: of presence, for ``predictions.json``. Defaults to 0.5.
         absent_pixels: whether absent classes may have pixels, for
             ``predictions.json``. Defaults to False.
-        queries: all that are to come; sub-folders below their common folder are
-            mirrored. Defaults to none: all files lie in one folder.
+        queries: all that are to come, whose folders are mirrored, see
+            :class:`~mmwsfs.apis.output.names.ImageStems`. Defaults to none: all files
+            lie in one folder.
         support_images: class name -> files of its supports, None for one in memory.
             Defaults to None.
         negatives: class name -> files of what it is not. Defaults to None.
@@ -74,8 +76,8 @@ class PredictionWriter:
                  threshold: float = 0.5,
                  absent_pixels: bool = False,
                  queries: Sequence[object] = (),
-                 support_images: Mapping[str, Sequence[str | Path | None]] | None = None,
-                 negatives: Mapping[str, Sequence[str | Path | None]] | None = None,
+                 support_images: Mapping[str, Files] | None = None,
+                 negatives: Mapping[str, Files] | None = None,
                  palette: np.ndarray | Sequence[Sequence[int]] = WAY_COLOURS,
                  opacity: float = 0.5) -> None:
         self.out_dir = Path(out_dir)
@@ -83,7 +85,7 @@ class PredictionWriter:
         self.palette = np.resize(np.array(palette, np.uint8), (255, 3))
         self.opacity = opacity
         self._folders = class_folders(self.names)
-        self._stems = ImageStems(common_folder(queries) if queries else None)
+        self._stems = ImageStems(queries, self.out_dir)
         self._cutouts = UniqueNames()
         for folder in ('vis', 'pred', 'cutouts', 'supports'):
             (self.out_dir / folder).mkdir(parents=True, exist_ok=True)
@@ -98,8 +100,7 @@ class PredictionWriter:
 
     def _write_supports(
             self, supports: Sequence[Sequence[np.ndarray]], masks: Sequence[Tensor],
-            images: Mapping[str, Sequence[str | Path | None]]
-            ) -> dict[str, list[dict]]:
+            images: Mapping[str, Files]) -> dict[str, list[dict]]:
         entries: dict[str, list[dict]] = {}
         for label, (name, pictures) in enumerate(zip(self.names, supports), start=1):
             entries[name] = []

@@ -52,12 +52,23 @@ class ImageStems:
     files: of two with one stem the second is numbered.
 
     Args:
-        root: the folder whose sub-folders are mirrored, such as
-            :func:`common_folder`'s. None mirrors none. Defaults to None.
+        images: all that are to come. Sub-folders of their common folder are mirrored,
+            and for those below ``out_dir``, such as frames of videos, sub-folders of
+            that. Defaults to none: no folders are mirrored.
+        out_dir: the folder of results. Defaults to None.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
-        self.root = root
+    def __init__(self, images: Iterable[object] = (),
+                 out_dir: str | Path | None = None) -> None:
+        files = [os.path.abspath(image) for image in images
+                 if isinstance(image, (str, Path))]
+        results = Path(os.path.abspath(out_dir)) if out_dir else None
+        others = [file for file in files
+                  if not results or not Path(file).is_relative_to(results)]
+        # A single video needs no folder of its own.
+        self._roots = [results] if results and others else []
+        if files:
+            self._roots.append(common_folder(others or files))
         self._unique = UniqueNames()
 
     def __call__(self, image: str | Path | None) -> str:
@@ -72,10 +83,9 @@ class ImageStems:
         return self._unique('/'.join([*self._folders(image), stem]))
 
     def _folders(self, image: str | Path) -> list[str]:
-        folder = os.path.dirname(os.path.abspath(image))
-        if self.root is None or not Path(folder).is_relative_to(self.root):
-            return []
-        return [folder_name(part) for part in Path(folder).relative_to(self.root).parts]
+        folder = Path(os.path.abspath(image)).parent
+        root = next((root for root in self._roots if folder.is_relative_to(root)), folder)
+        return [folder_name(part) for part in folder.relative_to(root).parts]
 
 
 def class_folders(classes: Sequence[str], taken: Iterable[str] = ()) -> dict[str, str]:
