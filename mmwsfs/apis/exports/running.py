@@ -68,4 +68,5 @@ def open_exports(out_dir: str | Path, formats: Sequence[str], classes: Sequence[
         for export, folder in chosen:
             export.begin(folder, classes, root)
             closing.callback(export.close)
-        yield RunningExports([export for export, _ in chosen], ImageStems(queries, out_dir))
+        yield RunningExports(
+            [export for export, _ in chosen], ImageStems(queries, out_dir))

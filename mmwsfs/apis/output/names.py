@@ -84,7 +84,8 @@ class ImageStems:
 
     def _folders(self, image: str | Path) -> list[str]:
         folder = Path(os.path.abspath(image)).parent
-        root = next((root for root in self._roots if folder.is_relative_to(root)), folder)
+        root = next(
+            (root for root in self._roots if folder.is_relative_to(root)), folder)
         return [folder_name(part) for part in folder.relative_to(root).parts]
 
 
