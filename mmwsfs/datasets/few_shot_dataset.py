@@ -13,6 +13,7 @@ from mmengine.utils import is_abs
 from mmwsfs.argument_check import check_arguments
 from mmwsfs.structures import LazyImage
 from mmwsfs.utils.files import write_whole
+from mmwsfs.utils.protocols import PROTOCOLS
 
 from .entry_list import EntryList
 from .episode import Episode, EpisodeKey
@@ -24,8 +25,6 @@ from .held_out import NO_HELD_OUT
 from .object_size import SizedEpisodes, object_share
 from .partial_masks import MaskChoice, refuse_old_arguments
 from .transforms import EpisodeTransform
-
-PROTOCOLS = ('FS-CS', 'FS-S')
 
 
 @check_arguments

@@ -1,30 +1,66 @@
-"""Where a config of a given name lies."""
+"""Configs by name: those that come with mmwsfs, wherever it was installed."""
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 
-import mmwsfs
+PREFIX = 'mmwsfs::'
+PACKAGE = Path(__file__).parents[1]
 
-_SCOPE = 'mmwsfs::'
+
+def config_folder() -> Path:
+    """The folder of our configs: the wheel's own, or that of the checkout.
+
+    Raises:
+        FileNotFoundError: the package was copied without its configs.
+    """
+    for folder in (PACKAGE / '.mim/configs', PACKAGE.parent / 'configs'):
+        if (folder / 'wsfs').is_dir():
+            return folder
+    raise FileNotFoundError(
+        f"mmwsfs, in '{PACKAGE}', has no configs beside it: install it by pip, or run "
+        'it in its checkout')
 
 
-def find_config(name: str) -> Path:
+def shipped_configs() -> dict[str, Path]:
+    """Our configs, without the parts in ``_base_``: ``wsfs/NAME.py`` -> file."""
+    folder = config_folder()
+    return {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.glob('*/*.py')) if path.parent.name != '_base_'}
+
+
+def config_path(config: str) -> str:
     """The file of a config.
 
     Args:
-        name: a file, or ``mmwsfs::wsfs/NAME.py``, one that comes with the package.
+        config: a file; or one of ours, by its name (``vit-s_demo_1shot``, with or
+            without ``.py``), as ``wsfs/NAME`` or as ``mmwsfs::wsfs/NAME.py``. A file
+            that exists goes first.
+
+    Returns:
+        str: the path, as it was given where it is a file.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: there is none; the sentence names near ones.
     """
-    path = Path(name).expanduser()
-    if name.startswith(_SCOPE):
-        package = Path(mmwsfs.__file__).parent
-        for folder in (package / '.mim/configs', package.parent / 'configs'):
-            path = folder / name.removeprefix(_SCOPE)
-            if path.is_file():
-                return path
-    if not path.is_file():
-        raise FileNotFoundError(f"config '{name}' does not exist")
-    return path
+    named = config.startswith(PREFIX)
+    if not named and Path(config).is_file():
+        return config
+    shipped = shipped_configs()
+    wanted = config.removeprefix(PREFIX).removesuffix('.py')
+    found = [path for name, path in shipped.items()
+             if name == f'{wanted}.py' or path.stem == wanted]
+    if found:
+        return str(found[0])
+    raise FileNotFoundError(
+        f"there is no config '{config}'{_near(wanted, shipped)}: give a file, or a "
+        "name of those that 'mmwsfs configs' lists")
+
+
+def _near(wanted: str, shipped: dict[str, Path]) -> str:
+    """', did you mean ...?' of up to three names, '' if none is alike."""
+    names = difflib.get_close_matches(
+        Path(wanted).name, [path.stem for path in shipped.values()], 3)
+    return f" (did you mean {' or '.join(names)}?)" if names else ''
