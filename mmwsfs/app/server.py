@@ -1,0 +1,51 @@
+"""The server of the page: on this computer, without a word to any other."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from mmwsfs.apis import FewShotInferencer
+
+from .photographs import MAX_MEGABYTES
+
+
+class Server:
+    """Serves one model's page until it is closed; all that it kept is then deleted.
+
+    Args:
+        inferencer: the model.
+        host: address to listen at.
+        port: to listen at. None takes the first that is free from 7860 on.
+
+    Attributes:
+        url: of the page.
+    """
+
+    def __init__(self, inferencer: FewShotInferencer, host: str = '127.0.0.1',
+                 port: int | None = None) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix='mmwsfs-app-')
+        # Read by gradio as it is imported, or as a component is made.
+        os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
+        os.environ['GRADIO_TEMP_DIR'] = str(Path(self._folder.name, 'uploads'))
+        from .finder import Finder
+        from .page import EXAMPLE_FOLDER, build_page
+        from .session import Sessions
+        from .theme import CSS, make_theme
+
+        self._blocks = build_page(Finder(inferencer), Sessions(Path(self._folder.name)))
+        _, self.url, _ = self._blocks.launch(
+            server_name=host, server_port=port, share=False, quiet=True,
+            prevent_thread_lock=True, theme=make_theme(), css=CSS, footer_links=[],
+            max_file_size=f'{4 * MAX_MEGABYTES}mb', ssr_mode=False, pwa=False,
+            allowed_paths=[str(EXAMPLE_FOLDER)])
+
+    def wait(self) -> None:
+        """Serve until Ctrl-C."""
+        self._blocks.block_thread()
+
+    def close(self) -> None:
+        """Serve no longer, and delete uploads and results."""
+        self._blocks.close(verbose=False)
+        self._folder.cleanup()
