@@ -40,14 +40,14 @@ def config_path(config: str) -> str:
             that exists goes first.
 
     Returns:
-        str: the path, as it was given where it is a file.
+        str: the path; '~' is the home folder.
 
     Raises:
         FileNotFoundError: there is none; the sentence names near ones.
     """
     named = config.startswith(PREFIX)
-    if not named and Path(config).is_file():
-        return config
+    if not named and Path(config).expanduser().is_file():
+        return str(Path(config).expanduser())
     shipped = shipped_configs()
     wanted = config.removeprefix(PREFIX).removesuffix('.py')
     found = [path for name, path in shipped.items()
