@@ -78,7 +78,8 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line of ``mmwsfs convert``."""
     parser = CommandParser(program('convert'), DESCRIPTION)
     forms = parser.add_subparsers(
-        dest='form', metavar='WHAT', required=True, parser_class=CommandParser)
+        dest='form', metavar='WHAT', required=True, parser_class=CommandParser,
+        help='one of these:')
     _add_pascal(_form(forms, 'pascal5i', PASCAL))
     _add_coco(_form(forms, 'coco20i', COCO))
     _add_shapes(_form(forms, 'demo-shapes', SHAPES))

@@ -104,8 +104,8 @@ def test_what_needs_no_change_is_copied(
 
 
 def test_bad_files_are_refused_in_one_sentence(
-        upgrade, old_weights: dict[str, Tensor], tmp_path: Path,
-        capsys: pytest.CaptureFixture) -> None:
+        upgrade, old_weights: dict[str, Tensor], tmp_path: Path
+        ) -> None:
     """Damaged, missing, of no weights, and targets that cannot be; nothing changes."""
     path = save(old_weights, tmp_path / 'old.pth')
     whole = path.read_bytes()
@@ -121,7 +121,6 @@ def test_bad_files_are_refused_in_one_sentence(
             (path, tmp_path / 'cut.pth/new.pth', 'cut.pth')):
         with pytest.raises(SystemExit) as stopped:
             upgrade(old, new)
-        assert stopped.value.code == 1
-        sentence, = capsys.readouterr().err.splitlines()
+        sentence, = str(stopped.value).splitlines()
         assert sentence.startswith('upgrade_checkpoint.py: ') and message in sentence
     assert sorted(tmp_path.iterdir()) == files and path.read_bytes() == whole

@@ -1,7 +1,6 @@
-"""tools/dataset_converters/pascal5i.py: split lists, copied or made."""
+"""mmwsfs convert pascal5i: split lists, copied or made."""
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -11,19 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mmwsfs.cli.convert import main
+
 SCRIPT = Path(__file__).parents[2] / 'tools/dataset_converters/pascal5i.py'
 VOC = 'VOCdevkit/VOC2012'
 LISTS = [f'{split}/fold{fold}.txt' for split in ('trn', 'val') for fold in range(4)]
 
 
-def convert(monkeypatch: pytest.MonkeyPatch, *args) -> None:
-    """Run the script's command line in this process."""
-    monkeypatch.syspath_prepend(SCRIPT.parent)  # where a script's own imports lie
-    spec = importlib.util.spec_from_file_location('pascal5i_converter', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(sys, 'argv', [str(SCRIPT), *map(str, args)])
-    module.main()
+def convert(*args) -> None:
+    """Run the command in this process."""
+    main(['pascal5i', *map(str, args)])
 
 
 def counted(voc: Path, split: str, fold: int, min_area: int) -> set[str]:
@@ -64,11 +60,11 @@ def lists(tiny_voc: Path, tmp_path: Path) -> Path:
 
 # ------------------------------------------------------------- --lists
 def test_published_lists_are_copied(
-        shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        shared_data: Path, tmp_path: Path,
         capsys: pytest.CaptureFixture) -> None:
     """All eight lists arrive line by line, and the counts are printed."""
     source = shared_data / 'splits/pascal5i'
-    convert(monkeypatch, tmp_path / 'out', '--lists', source)
+    convert(tmp_path / 'out', '--lists', source)
     for name in LISTS:
         assert (tmp_path / 'out' / name).read_text().split() == (
             source / name).read_text().split()
@@ -78,11 +74,10 @@ def test_published_lists_are_copied(
                for line in printed)
 
 
-def test_lists_from_a_url(
-        tiny_voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_from_a_url(tiny_voc: Path, tmp_path: Path) -> None:
     """A URL under which the lists lie is as good as a folder."""
     source = tiny_voc / 'splits/tiny'
-    convert(monkeypatch, tmp_path / 'out', '--lists', f'{source.as_uri()}/')
+    convert(tmp_path / 'out', '--lists', f'{source.as_uri()}/')
     for name in LISTS:
         assert (tmp_path / 'out' / name).read_text() == (source / name).read_text()
 
@@ -92,49 +87,45 @@ def test_lists_from_a_url(
     ('a__06\nnonsense\n', r'fold1\.txt:2: .*name__class'),
     ('', r'fold1\.txt. is empty'),
 ])
-def test_lists_are_checked(lists: Path, tmp_path: Path, text: str, message: str,
-                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_are_checked(
+        lists: Path, tmp_path: Path, text: str, message: str) -> None:
     """Lists that the dataset could not read are not accepted."""
     (lists / 'val/fold1.txt').write_text(text)
-    with pytest.raises(ValueError, match=message):
-        convert(monkeypatch, tmp_path / 'out', '--lists', lists)
+    with pytest.raises(SystemExit, match=message):
+        convert(tmp_path / 'out', '--lists', lists)
 
 
 @pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
 def test_no_byte_order_mark_is_copied(
-        lists: Path, tiny_voc: Path, tmp_path: Path, encoding: str,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+        lists: Path, tiny_voc: Path, tmp_path: Path, encoding: str) -> None:
     """It would be a part of the first image's name for whoever reads the copy."""
     for name in LISTS:
         (lists / name).write_bytes((lists / name).read_text().encode(encoding))
-    convert(monkeypatch, tmp_path / 'out', '--lists', lists)
+    convert(tmp_path / 'out', '--lists', lists)
     for name in LISTS:
         assert (tmp_path / 'out' / name).read_bytes() == (
             tiny_voc / 'splits/tiny' / name).read_bytes()
 
 
-def test_list_that_is_no_text(
-        lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_that_is_no_text(lists: Path, tmp_path: Path) -> None:
     (lists / 'val/fold1.txt').write_bytes('größer__06'.encode('latin-1'))
-    with pytest.raises(ValueError, match="list 'val/fold1.txt' is no UTF-8 text"):
-        convert(monkeypatch, tmp_path / 'out', '--lists', lists)
+    with pytest.raises(SystemExit, match="list 'val/fold1.txt' is no UTF-8 text"):
+        convert(tmp_path / 'out', '--lists', lists)
 
 
-def test_a_list_is_missing(
-        lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_is_missing(lists: Path, tmp_path: Path) -> None:
     """The missing list is named."""
     (lists / 'val/fold3.txt').unlink()
     with pytest.raises((FileNotFoundError, SystemExit), match=r'val/fold3\.txt'):
-        convert(monkeypatch, tmp_path / 'out', '--lists', lists)
+        convert(tmp_path / 'out', '--lists', lists)
 
 
 # ------------------------------------------------------------- --masks
 @pytest.mark.parametrize('min_area', [100, 300])
-def test_lists_from_masks(voc: Path, tmp_path: Path, min_area: int,
-                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_from_masks(voc: Path, tmp_path: Path, min_area: int) -> None:
     """An image is listed for the classes that cover the area: main ones, or all."""
     out = tmp_path / 'out'
-    convert(monkeypatch, out, '--masks', voc, '--min-area', min_area)
+    convert(out, '--masks', voc, '--min-area', min_area)
     for split in ('trn', 'val'):
         for fold in range(4):
             lines = (out / f'{split}/fold{fold}.txt').read_text().split()
@@ -143,10 +134,9 @@ def test_lists_from_masks(voc: Path, tmp_path: Path, min_area: int,
 
 
 def test_the_dataset_reads_the_lists(
-        voc: Path, tiny_voc: Path, tmp_path: Path, tiny_dataset,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+        voc: Path, tiny_voc: Path, tmp_path: Path, tiny_dataset) -> None:
     """What the script makes is what the dataset takes."""
-    convert(monkeypatch, tmp_path / 'out', '--masks', voc, '--min-area', 100)
+    convert(tmp_path / 'out', '--masks', voc, '--min-area', 100)
     for split in ('trn', 'val'):
         made, tiny = (
             tiny_dataset(lists=str(lists), fold=2, split=split)
@@ -154,13 +144,12 @@ def test_the_dataset_reads_the_lists(
         assert made.labels_of == tiny.labels_of
 
 
-def test_named_image_files(
-        voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_named_image_files(voc: Path, tmp_path: Path) -> None:
     """The images of both splits can be named, here the wrong way round."""
     for split, other in (('trn', 'val'), ('val', 'trn')):
         (tmp_path / f'{split}.txt').write_text('\n'.join(stems(voc.parents[1], other)))
     out = tmp_path / 'out'
-    convert(monkeypatch, out, '--masks', voc, '--min-area', 300,
+    convert(out, '--masks', voc, '--min-area', 300,
             '--val-images', tmp_path / 'val.txt',
             '--train-images', tmp_path / 'trn.txt')
     for split, other in (('trn', 'val'), ('val', 'trn')):
@@ -171,11 +160,10 @@ def test_named_image_files(
 
 @pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
 def test_image_lists_of_other_programs(
-        voc: Path, tmp_path: Path, encoding: str,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+        voc: Path, tmp_path: Path, encoding: str) -> None:
     """A byte-order mark is no part of the first name, nor a hidden file a mask."""
     def make(out: str) -> dict[str, str]:
-        convert(monkeypatch, tmp_path / out, '--masks', voc, '--min-area', 300)
+        convert(tmp_path / out, '--masks', voc, '--min-area', 300)
         return {name: (tmp_path / out / name).read_text() for name in LISTS}
 
     expected = make('plain')
@@ -189,7 +177,7 @@ def test_image_lists_of_other_programs(
     assert make('marked') == expected
 
 
-def test_default_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_area(tmp_path: Path) -> None:
     """2048 pixels if nothing is said: 2047 are too few."""
     masks = tmp_path / 'SegmentationClassAug'
     masks.mkdir()
@@ -202,7 +190,7 @@ def test_default_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             Image.fromarray(label_map).save(masks / f'{split}_{fold}_small.png')
     names = [path.stem for path in masks.glob('val_*')]
     (tmp_path / 'val.txt').write_text('\n'.join(names))
-    convert(monkeypatch, tmp_path / 'out', '--masks', tmp_path, '--val-images',
+    convert(tmp_path / 'out', '--masks', tmp_path, '--val-images',
             tmp_path / 'val.txt')
     for split in ('trn', 'val'):
         for fold in range(4):
@@ -212,53 +200,48 @@ def test_default_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # ------------------------------------------------------------- errors
-def test_area_that_nothing_covers(
-        voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_area_that_nothing_covers(voc: Path, tmp_path: Path) -> None:
     """Empty lists are not made silently."""
     with pytest.raises((ValueError, SystemExit), match='is empty'):
-        convert(monkeypatch, tmp_path / 'out', '--masks', voc)
+        convert(tmp_path / 'out', '--masks', voc)
 
 
-def test_missing_val_images(tiny_voc: Path, tmp_path: Path, capsys,
-                            monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_val_images(tiny_voc: Path, tmp_path: Path, capsys) -> None:
     """Without the list of test images the script says what to name."""
     with pytest.raises(SystemExit):
-        convert(monkeypatch, tmp_path / 'out', '--masks', tiny_voc / VOC)
+        convert(tmp_path / 'out', '--masks', tiny_voc / VOC)
     error = capsys.readouterr().err
     assert 'ImageSets/Segmentation/val.txt' in error and '--val-images' in error
 
 
-def test_missing_masks(
-        voc: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_masks(voc: Path, tmp_path: Path, capsys) -> None:
     """The folder is named, not an empty list that would come of it."""
     (voc / 'SegmentationClassAug').unlink()
     with pytest.raises(SystemExit):
-        convert(monkeypatch, tmp_path / 'out', '--masks', voc)
+        convert(tmp_path / 'out', '--masks', voc)
     error = capsys.readouterr().err
     assert f"'{voc / 'SegmentationClassAug'}' does not exist: --masks names" in error
     assert not (tmp_path / 'out').exists()
 
 
-def test_image_without_mask(
-        voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_without_mask(voc: Path, tmp_path: Path) -> None:
     """A listed image without mask is named, with the file that lists it."""
     (tmp_path / 'val.txt').write_text('val_01_1\n2012_000001\n')
     with pytest.raises(SystemExit, match=r"val\.txt' names '2012_000001'.*is missing"):
-        convert(monkeypatch, tmp_path / 'out', '--masks', voc, '--min-area', 100,
+        convert(tmp_path / 'out', '--masks', voc, '--min-area', 100,
                 '--val-images', tmp_path / 'val.txt')
 
 
 @pytest.mark.parametrize('args', [[], ['--lists', 'a', '--masks', 'b']])
-def test_one_source(tmp_path: Path, args: list[str], capsys,
-                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_source(tmp_path: Path, args: list[str], capsys) -> None:
     """One of the two sources has to be chosen."""
     with pytest.raises(SystemExit):
-        convert(monkeypatch, tmp_path / 'out', *args)
+        convert(tmp_path / 'out', *args)
     assert '--lists' in capsys.readouterr().err
 
 
 def test_command_line(tiny_voc: Path, tmp_path: Path) -> None:
-    """The script runs by itself, from any folder."""
+    """Its front runs by itself, from any folder."""
     done = subprocess.run(
         [sys.executable, '-W', 'ignore', str(SCRIPT), 'out', '--lists',
          str(tiny_voc / 'splits/tiny')],

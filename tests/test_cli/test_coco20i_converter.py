@@ -1,8 +1,7 @@
-"""tools/dataset_converters/coco20i.py: split lists, copied or made."""
+"""mmwsfs convert coco20i: split lists, copied or made."""
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import json
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from mmwsfs.cli.convert import main
 from mmwsfs.datasets import Coco20iDataset
 from mmwsfs.datasets.coco20i import COCO_CLASSES
 
@@ -18,14 +18,9 @@ LISTS = [
     f'{split}/fold{fold}.json.gz' for split in ('trn', 'val') for fold in range(4)]
 
 
-def convert(monkeypatch: pytest.MonkeyPatch, *args) -> None:
-    """Run the script's command line in this process."""
-    monkeypatch.syspath_prepend(SCRIPT.parent)  # where a script's own imports lie
-    spec = importlib.util.spec_from_file_location('coco20i_converter', SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(sys, 'argv', [str(SCRIPT), *map(str, args)])
-    module.main()
+def convert(*args) -> None:
+    """Run the command in this process."""
+    main(['coco20i', *map(str, args)])
 
 
 def read(path: Path) -> dict[str, list[str]]:
@@ -68,11 +63,11 @@ def write(path: Path, content: object) -> None:
 
 # ------------------------------------------------------------- --lists
 def test_published_lists_are_copied(
-        shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+        shared_data: Path, tmp_path: Path,
         capsys: pytest.CaptureFixture) -> None:
     """All eight lists arrive byte by byte, and the counts are printed."""
     source = shared_data / 'splits/coco20i'
-    convert(monkeypatch, tmp_path / 'out', '--lists', source)
+    convert(tmp_path / 'out', '--lists', source)
     for name in LISTS:
         assert (tmp_path / 'out' / name).read_bytes() == (source / name).read_bytes()
     printed = capsys.readouterr().out.splitlines()
@@ -87,10 +82,9 @@ def test_published_lists_are_copied(
             f'{len(images)} images, {classes} classes')
 
 
-def test_lists_from_a_url(
-        lists: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_from_a_url(lists: Path, tmp_path: Path) -> None:
     """A URL under which the lists lie is as good as a folder."""
-    convert(monkeypatch, tmp_path / 'out', '--lists', f'{lists.as_uri()}/')
+    convert(tmp_path / 'out', '--lists', f'{lists.as_uri()}/')
     for name in LISTS:
         assert (tmp_path / 'out' / name).read_bytes() == (lists / name).read_bytes()
 
@@ -102,43 +96,38 @@ def test_lists_from_a_url(
     (['1.jpg'], r"val/fold1\.json\.gz' is damaged or no gzipped JSON"),
 ])
 def test_lists_are_checked(
-        lists: Path, tmp_path: Path, content: object, message: str,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+        lists: Path, tmp_path: Path, content: object, message: str) -> None:
     """Lists that the dataset could not read are not accepted."""
     write(lists / 'val/fold1.json.gz', content)
-    with pytest.raises(ValueError, match=message):
-        convert(monkeypatch, tmp_path / 'out', '--lists', lists)
+    with pytest.raises(SystemExit, match=message):
+        convert(tmp_path / 'out', '--lists', lists)
     assert not (tmp_path / 'out/val/fold1.json.gz').exists()
 
 
 @pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16'])
 def test_no_byte_order_mark_is_copied(
-        lists: Path, tmp_path: Path, encoding: str,
-        monkeypatch: pytest.MonkeyPatch) -> None:
+        lists: Path, tmp_path: Path, encoding: str) -> None:
     """Other readers of JSON stop at one."""
     expected = read(lists / 'val/fold1.json.gz')
     (lists / 'val/fold1.json.gz').write_bytes(
         gzip.compress(json.dumps(expected).encode(encoding)))
-    convert(monkeypatch, tmp_path / 'out', '--lists', lists)
+    convert(tmp_path / 'out', '--lists', lists)
     content = gzip.decompress((tmp_path / 'out/val/fold1.json.gz').read_bytes())
     assert content == json.dumps(expected).encode()
 
 
 @pytest.mark.parametrize('as_url', [False, True])
-def test_a_list_is_missing(lists: Path, tmp_path: Path, as_url: bool,
-                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_is_missing(lists: Path, tmp_path: Path, as_url: bool) -> None:
     """The missing list is named, and what is asked for."""
     (lists / 'val/fold3.json.gz').unlink()
     source = lists.as_uri() if as_url else lists
     with pytest.raises(SystemExit, match=r"lists/val/fold3\.json\.gz' cannot be read: "
                        r'--lists names a folder or URL with trn/fold0\.json\.gz'):
-        convert(monkeypatch, tmp_path / 'out', '--lists', source)
+        convert(tmp_path / 'out', '--lists', source)
 
 
 # ------------------------------------------------------------- --annotations
-def test_lists_from_annotations(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture) -> None:
+def test_lists_from_annotations(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     """Objects of a class count together, crowds do not, and 2048 pixels will do."""
     train = coco_file(tmp_path / 'train.json', {
         9: [('cat', 2048, 0)],
@@ -149,7 +138,7 @@ def test_lists_from_annotations(
         12: [(label, 9000, 0) for label in COCO_CLASSES], 11: [('dog', 2047, 0)]},
         name='COCO_val2014_{:012d}.jpg')
     out = tmp_path / 'out'
-    convert(monkeypatch, out, '--annotations', train, val)
+    convert(out, '--annotations', train, val)
     cat, bicycle = COCO_CLASSES.index('cat'), COCO_CLASSES.index('bicycle')
     for fold in range(4):
         trn = read(out / f'trn/fold{fold}.json.gz')
@@ -167,8 +156,7 @@ def test_lists_from_annotations(
     assert printed[7].endswith('val/fold3.json.gz: 20 entries, 1 images, 20 classes')
 
 
-def test_areas_that_are_missing(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_areas_that_are_missing(tmp_path: Path) -> None:
     """They are those of the segmentations: here a triangle of some 40 pixels."""
     file = coco_file(tmp_path / 'a.json', {
         n: [(label, 9999, 0) for label in COCO_CLASSES] for n in (1, 2)})
@@ -178,7 +166,7 @@ def test_areas_that_are_missing(
             annotation['area'] = None
     file.write_text(json.dumps(content))
     for area, images in ((30, [1, 2]), (60, [1])):
-        convert(monkeypatch, tmp_path / str(area), '--annotations', file, file,
+        convert(tmp_path / str(area), '--annotations', file, file,
                 '--min-area', area)
         assert read(tmp_path / f'{area}/val/fold0.json.gz')['0'] == [
             f'{image:012d}.jpg' for image in images]
@@ -190,7 +178,7 @@ def test_min_area_and_repetition(
     file = coco_file(tmp_path / 'a.json', {
         n: [(label, 10 * n, 0) for label in COCO_CLASSES] for n in (1, 2, 3)})
     for out in ('first', 'second'):
-        convert(monkeypatch, tmp_path / out, '--annotations', file, file, '--min-area',
+        convert(tmp_path / out, '--annotations', file, file, '--min-area',
                 20)
         monkeypatch.setattr('time.time', lambda: 5e9)
     for name in LISTS:
@@ -200,11 +188,10 @@ def test_min_area_and_repetition(
                    for names in read(tmp_path / 'first' / name).values())
 
 
-def test_real_annotations(
-        shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_real_annotations(shared_data: Path, tmp_path: Path) -> None:
     """Real annotations by plain JSON; and the dataset reads the lists."""
     file = shared_data / 'coco/annotations/instances_subset.json'
-    convert(monkeypatch, tmp_path / 'out', '--annotations', file, file)
+    convert(tmp_path / 'out', '--annotations', file, file)
     content = json.loads(file.read_text())
     names = {c['id']: c['name'] for c in content['categories']}
     files = {image['id']: image['file_name'] for image in content['images']}
@@ -229,44 +216,42 @@ def test_real_annotations(
 
 
 # ------------------------------------------------------------- errors
-def test_area_that_nothing_covers(
-        shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_area_that_nothing_covers(shared_data: Path, tmp_path: Path) -> None:
     """Empty lists are not made silently."""
     file = shared_data / 'coco/annotations/instances_subset.json'
-    with pytest.raises(ValueError, match=r"trn/fold0\.json\.gz' is empty"):
-        convert(monkeypatch, tmp_path / 'out', '--annotations', file, file,
+    with pytest.raises(SystemExit, match=r"trn/fold0\.json\.gz' is empty"):
+        convert(tmp_path / 'out', '--annotations', file, file,
                 '--min-area', 1e9)
 
 
 @pytest.mark.parametrize('name', ['img_1{:05d}.jpg', '{:03d}_1.jpg', 'cat.jpg'])
-def test_file_names_without_the_id(
-        tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_names_without_the_id(tmp_path: Path, name: str) -> None:
     """Images that the dataset could not find by their id are refused."""
     file = coco_file(tmp_path / 'a.json', {5: [('cat', 5000, 0)]}, name)
     with pytest.raises((SystemExit, ValueError), match='end with'):
-        convert(monkeypatch, tmp_path / 'out', '--annotations', file, file)
+        convert(tmp_path / 'out', '--annotations', file, file)
 
 
-def test_truncated_annotations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_truncated_annotations(tmp_path: Path) -> None:
     """The file is named."""
     file = coco_file(tmp_path / 'a.json', {5: [('cat', 5000, 0)]})
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(ValueError, match=r"a\.json' is truncated or no COCO JSON"):
-        convert(monkeypatch, tmp_path / 'out', '--annotations', file, file)
+    with pytest.raises(SystemExit, match=r"a\.json' is truncated or no COCO JSON"):
+        convert(tmp_path / 'out', '--annotations', file, file)
 
 
 @pytest.mark.parametrize('args', [
     [], ['--annotations', 'a'], ['--lists', 'a', '--annotations', 'b', 'c']])
-def test_one_source(tmp_path: Path, args: list[str], capsys: pytest.CaptureFixture,
-                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_source(
+        tmp_path: Path, args: list[str], capsys: pytest.CaptureFixture) -> None:
     """One of the two sources has to be chosen."""
     with pytest.raises(SystemExit):
-        convert(monkeypatch, tmp_path / 'out', *args)
+        convert(tmp_path / 'out', *args)
     assert '--annotations' in capsys.readouterr().err
 
 
 def test_command_line(lists: Path, tmp_path: Path) -> None:
-    """The script runs by itself, from any folder."""
+    """Its front runs by itself, from any folder."""
     done = subprocess.run(
         [sys.executable, '-W', 'ignore', str(SCRIPT), 'out', '--lists', 'lists'],
         cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -1,11 +1,10 @@
-"""tools/run_folds.py: all folds by one command, and the table of their means."""
+"""mmwsfs folds: all folds by one command, and the table of their means."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -40,13 +39,12 @@ env_cfg = dict(dist_cfg=dict(backend='gloo'))
 
 @pytest.fixture
 def run_folds(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The tool as a module, in a clean environment."""
+    """The command's module, in a clean environment."""
     for name in ('MMWSFS_FOLD', 'MMWSFS_WAY', 'MMWSFS_SHOT', 'MMWSFS_PROTOCOL',
                  'MMWSFS_SELECTION', 'TORCH_FORCE_WEIGHTS_ONLY_LOAD', 'LOCAL_RANK'):
         monkeypatch.setenv(name, '')
         monkeypatch.delenv(name)
-    monkeypatch.syspath_prepend(str(REPO / 'tools'))
-    return import_module('run_folds')
+    return import_module('mmwsfs.cli.folds')
 
 
 @pytest.fixture
@@ -71,9 +69,8 @@ def jobs(run_folds: ModuleType, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append(f'{tool} {log.parent.relative_to(self.args.work_dir)}')
         for named in (DefaultScope, EpisodeVisualizer, MessageHub, MMLogger):
             named._instance_dict.clear()  # a process of its own would have none
-        monkeypatch.setattr(
-            sys, 'argv', [tool, self.args.config, *positional, *arguments])
-        runpy.run_path(str(REPO / f'tools/{tool}.py'), run_name='__main__')
+        import_module(f'mmwsfs.cli.{tool}').main(
+            [self.args.config, *positional, *arguments])
 
     monkeypatch.setattr(run_folds.FoldRunner, 'execute', execute)
     # Most of a tiny run's time would go into the layout of the config that is dumped.
@@ -230,7 +227,7 @@ def test_data_without_folds(run: Callable[..., dict], config: Path, jobs: list[s
     config.write_text(
         f"_base_ = '{REPO}/configs/wsfs/vit-s_own_1shot.py'\n")
     with pytest.raises(SystemExit, match=(
-            r"run_folds.py: the FewShotFolderDataset of '.*tiny.py' has no folds .*: "
+            r"mmwsfs folds: the FewShotFolderDataset of '.*tiny.py' has no folds .*: "
             'train it by tools/train.py and test it by tools/test.py')):
         run('--folds', 0, 1)
     assert not jobs and not list((tmp_path / 'work').glob('fold*'))
@@ -257,11 +254,10 @@ print('Iter(train) [  7/ 10]  lr: 1e-3  eta: 0:01:30  time: 1', flush=True)
 @pytest.fixture
 def tool(run_folds: ModuleType, tmp_path: Path,
          monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Puts a script in the place of tools/train.py: the same, and how it ends."""
+    """Puts a script in the place of ``-m mmwsfs``: the same, and how it ends."""
     def make(end: str) -> None:
-        (tmp_path / 'tools').mkdir(exist_ok=True)
-        (tmp_path / 'tools/train.py').write_text(TOOL.format(end=end))
-        monkeypatch.setattr(run_folds, 'TOOLS', tmp_path / 'tools')
+        (tmp_path / 'tool.py').write_text(TOOL.format(end=end))
+        monkeypatch.setattr(run_folds, 'COMMAND', (str(tmp_path / 'tool.py'),))
     return make
 
 
@@ -277,8 +273,9 @@ def test_a_failing_fold(
     assert 'Traceback' in text and not (tmp_path / 'work/fold3').exists()
     arguments = text.splitlines()[0].split()
     assert arguments[1:] == [
-        str(tmp_path / 'tiny.py'), '--resume', '--work-dir', str(log.parent), '--fold',
-        '2', '--way', '1', '--shot', '1', '--cfg-options', 'train_cfg.max_iters=8']
+        'train', str(tmp_path / 'tiny.py'), '--resume', '--work-dir', str(log.parent),
+        '--fold', '2', '--way', '1', '--shot', '1', '--cfg-options',
+        'train_cfg.max_iters=8']
     # A training that ends well but leaves nothing is no training.
     tool('')
     with pytest.raises(SystemExit, match='ended without its last checkpoint'):
@@ -319,9 +316,8 @@ def test_one_command_at_a_time(
     """A job that outlives its killed parent still keeps others out of the work dir."""
     tool('time.sleep(600)')
     command = (
-        f"import sys; sys.path.insert(0, '{REPO}/tools'); import run_folds; "
-        'from pathlib import Path; '
-        f"run_folds.TOOLS = Path('{tmp_path}/tools'); run_folds.main(sys.argv[1:])")
+        'import sys; from mmwsfs.cli import folds; '
+        f"folds.COMMAND = ('{tmp_path}/tool.py',); folds.main(sys.argv[1:])")
     parent = subprocess.Popen([
         sys.executable, '-c', command, str(config), '--work-dir',
         str(tmp_path / 'work'), '--folds', '0'])

@@ -1,13 +1,13 @@
-"""tools/analysis_tools/browse_episodes.py: pictures of a config's episodes."""
+"""mmwsfs browse: pictures of a config's episodes."""
 from __future__ import annotations
 
-import runpy
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+from mmwsfs.cli.browse import main
 
 REPO = Path(__file__).parents[2]
 IMAGE = REPO / 'configs/wsfs/vit-s_pascal5i_1shot.py'
@@ -22,14 +22,9 @@ def browse(tiny_voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv('LOCAL_RANK', '0')
     for name, value in (('FOLD', '0'), ('WAY', '1'), ('SHOT', '1')):
         monkeypatch.setenv(f'MMWSFS_{name}', value)
-    monkeypatch.setattr(sys, 'path', list(sys.path))
-    script = REPO / 'tools/analysis_tools/browse_episodes.py'
-
     def run(*args) -> dict[str, np.ndarray]:
         out = tmp_path / 'out' / str(len(list(tmp_path.glob('out/*'))))
-        monkeypatch.setattr(
-            sys, 'argv', [str(script), *map(str, args), '--out', str(out)])
-        runpy.run_path(str(script), run_name='__main__')
+        main([*map(str, args), '--out', str(out)])
         return {path.name: np.array(Image.open(path)) for path in sorted(out.iterdir())}
     return run
 
