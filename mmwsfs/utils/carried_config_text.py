@@ -81,8 +81,12 @@ def _value(node: ast.expr) -> Any:
         return {_key(key, node): _value(value)
                 for key, value in zip(node.keys, node.values)}
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and (
-            node.func.id == 'dict' and not node.args):
+            node.func.id == 'dict' and len(node.args) <= 1):
         pairs = {}
+        for one in node.args:  # MMEngine's, where a key is no name
+            if not isinstance(one, ast.Dict):
+                raise _Refused(node)
+            pairs.update(_value(one))
         for argument in node.keywords:
             if argument.arg is None:
                 raise _Refused(node)
