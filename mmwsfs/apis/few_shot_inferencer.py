@@ -26,6 +26,7 @@ from .prediction_writer import PredictionWriter, thumbnail
 from .prefetch import prefetch
 from .support_file import read_supports, write_supports
 from .support_set import SupportSet, check_classes, check_supports, complete_masks
+from .write_behind import WriteBehind
 
 Palette = np.ndarray | Sequence[Sequence[int]]
 
@@ -258,7 +259,8 @@ class FewShotInferencer:
             queries: the images. While one is predicted the next ones are read.
             batch_size: images that go through the backbone at once. Defaults to 1.
             out_dir: folder for pictures, label maps and ``predictions.json``, see
-                :class:`.PredictionWriter`. Defaults to None.
+                :class:`.PredictionWriter`. Files of a result are there when the next
+                one comes. Defaults to None.
             on_error: called with each query that cannot be read, and its error; the
                 query is left out. Defaults to None: the error is raised.
             threshold: a class is present above this probability, 0..1. Defaults to
@@ -296,9 +298,9 @@ class FewShotInferencer:
         check_opacity(opacity)
         palette = check_palette(WAY_COLOURS if palette is None else palette)
         images = _as_list(queries)
-        writer = PredictionWriter(
+        writer = WriteBehind(PredictionWriter(
             out_dir, supports.names, supports.pictures,
-            supports.masks) if out_dir else None
+            supports.masks)) if out_dir else None
         return self._predict_all(
             supports,
             self._read_batches(images, batch_size, on_error, channel_order), writer,
@@ -325,7 +327,7 @@ class FewShotInferencer:
 
     def _predict_all(self, supports: SupportSet,
                      batches: Iterator[list[PreparedImage]],
-                     writer: PredictionWriter | None,
+                     writer: WriteBehind | None,
                      draw: Callable[..., np.ndarray] | None,
                      **decision: Any) -> Iterator[dict]:
         try:
@@ -340,6 +342,8 @@ class FewShotInferencer:
                     if writer:
                         writer.write(image.original, result)
                     yield result
+            if writer:
+                writer.wait()
         finally:  # what was predicted before an error is kept
             if writer:
                 writer.close()
