@@ -3,8 +3,8 @@
 MMEngine reads a checkpoint safely, but what it cannot read so it unpickles all the
 same: a file could then run anything. All its doors, ``load_from``, ``--resume`` and
 ``init_cfg``, lead through the schemes of its ``CheckpointLoader``. Importing this
-module, which importing mmwsfs does, registers loaders that refuse such a file. So it is
-in mmseg's own tools as well, from the moment when a config imports mmwsfs.
+module registers loaders that refuse such a file. mmwsfs has it imported as soon as both
+mmwsfs and MMEngine's runner are: in mmseg's own tools, when a config imports mmwsfs.
 """
 
 from __future__ import annotations
