@@ -31,8 +31,14 @@ def _guard_loaders() -> None:
     import_module('mmwsfs.utils.checkpoint_loaders')
 
 
+def _guard_inferencers() -> None:
+    """Nor does a config that a checkpoint carries."""
+    import_module('mmwsfs.utils.mmengine_inferencers')
+
+
 after_import('mmengine.config.utils', _know_our_configs)
 after_import('mmengine.runner', _guard_loaders)
+after_import('mmengine.infer', _guard_inferencers)
 
 
 def __getattr__(name: str) -> ModuleType:
