@@ -87,8 +87,14 @@ def _expand(query: str, left: Collection[str]) -> list[Path]:
     except FileNotFoundError:
         if not glob.has_magic(query):
             raise
-        paths = [file for match in sorted(glob.glob(query, recursive=True))
-                 for file in _matched(Path(match), left)]
+        parts = Path(query).parts
+        fixed = next(n for n, part in enumerate(parts) if glob.has_magic(part))
+        paths = [
+            file for match in map(Path, sorted(glob.glob(query, recursive=True)))
+            # In a folder of results only where the pattern names that.
+            if not any(_is_passed_by(folder, left) for folder in (match, *match.parents)
+                       if len(folder.parts) > fixed)
+            for file in _matched(match, left)]
         if not paths:
             raise ValueError(f"pattern '{query}' matches no images") from None
         return paths
@@ -100,6 +106,10 @@ def _expand(query: str, left: Collection[str]) -> list[Path]:
         raise ValueError(f"folder '{path}' has no images" + (
             f': name its videos, such as {path}/*, to have them read' * bool(videos)))
     return paths
+
+
+def _is_passed_by(folder: Path, left: Collection[str]) -> bool:
+    return os.path.realpath(folder) in left or (folder / _PREDICTED).exists()
 
 
 def _matched(path: Path, left: Collection[str]) -> list[Path]:
@@ -115,6 +125,5 @@ def _images_below(folder: Path, left: Collection[str]) -> Iterator[Path]:
     for place, folders, files in os.walk(folder, onerror=fail):
         folders[:] = sorted(
             name for name in folders if not name.startswith('.')
-            and os.path.realpath(os.path.join(place, name)) not in left
-            and not os.path.exists(os.path.join(place, name, _PREDICTED)))
+            and not _is_passed_by(Path(place, name), left))
         yield from sorted(filter(is_image, (Path(place, name) for name in files)))

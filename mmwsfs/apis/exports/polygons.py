@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-_TOLERANCE = 0.5  # pixels that a simplified outline may be off
+_TOLERANCE = 0.4  # pixels that a simplified outline may be off: no pixel changes
 _PAIRS = 10**6  # of points that are compared at once
 
 
