@@ -68,7 +68,7 @@ class FewShotConcatDataset(Dataset):
         self._ends = list(accumulate(len(one.data_list) for one in self.datasets))
         self.data_list = [
             dict(name=f'{place}/{entry["name"]}',
-                 class_id=numbers[entry['class_id']])
+                 class_id=int(numbers[entry['class_id']]))
             for place, (one, numbers) in enumerate(zip(self.datasets, self._numbers))
             for entry in one.data_list]
         self.images_of: dict[int, list[str]] = {
