@@ -236,7 +236,8 @@ def build_page(finder: Finder, sessions: Sessions) -> gr.Blocks:
         panels = []
         with gr.Row():
             with gr.Column(scale=1, min_width=320):
-                gr.Markdown('### 1 · What it looks like')
+                gr.Markdown('### 1 · What it looks like\nDrop photographs; click one to draw '
+                            'on it, if you like.')
                 for number in range(MAX_CLASSES):
                     panels.append(_class_panel(number, fields))
                 with gr.Row():
@@ -263,7 +264,7 @@ def build_page(finder: Finder, sessions: Sessions) -> gr.Blocks:
                         label='This will count as the thing', interactive=False,
                         visible=False, height=220, buttons=[], elem_id='drawn')
             with gr.Column(scale=1, min_width=320):
-                gr.Markdown('### 2 · Where to look')
+                gr.Markdown('### 2 · Where to look\nAs many as you like.')
                 queries = gr.Gallery(
                     label='Photographs to look in', height=190, elem_id='queries',
                     **_UPLOADS)
@@ -321,7 +322,7 @@ def _class_panel(number: int, fields: list[Any]) -> gr.Group:
             label=f'Name of class {number + 1}', placeholder='such as: my cat',
             max_length=100))
         fields.append(gr.Gallery(
-            label='Photographs that show it (click one to draw on it)', height=190,
+            label='Photographs that show it', height=190,
             elem_id=f'supports-{number + 1}', **_UPLOADS))
         with gr.Accordion('What it is not (optional)', open=False) as negatives:
             fields.append(gr.Gallery(

@@ -12,6 +12,7 @@ CSS = """
 .gr-group .block { border-width: 0 !important; }
 .grid-container.pt-6 { padding-top: 26px !important; }
 #drawing .prose { padding: 12px 14px 0; }
+#answers, #answers .grid-wrap { height: auto !important; max-height: none !important; }
 #head h1 { margin-bottom: 0; }
 table.presence, table.presence tr { border: 0 !important; }
 table.presence { width: 100%; border-collapse: collapse; font-size: 0.95em; }
