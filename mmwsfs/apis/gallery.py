@@ -1,1 +1,0 @@
-def write_gallery(out_dir): return out_dir
