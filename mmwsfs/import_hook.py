@@ -35,7 +35,7 @@ class _Finder:
             execute(module)
             # A loader may have several modules, and a module may be reloaded.
             if module.__name__ == self.name and self in sys.meta_path:
-                sys.meta_path.remove(self)  # type: ignore[arg-type]
+                sys.meta_path.remove(self)
                 self.act()
 
         loader.exec_module = exec_module  # type: ignore[attr-defined]
@@ -54,4 +54,4 @@ def after_import(name: str, act: Callable[[], None]) -> None:
     if name in sys.modules:
         act()
     else:
-        sys.meta_path.insert(0, _Finder(name, act))  # type: ignore[arg-type]
+        sys.meta_path.insert(0, _Finder(name, act))
