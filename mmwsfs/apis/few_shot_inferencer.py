@@ -354,7 +354,8 @@ class FewShotInferencer:
         found = self.model.predict_query(
             features, supports.embedded, supports.shots, image.original.shape[:2],
             supports.negative_of, **decision)
-        if not bool(found.scores.isfinite().all() & found.probs.isfinite().all()):
+        # A sum is not finite where one of its probabilities is not, and quick.
+        if not bool(found.scores.sum().isfinite() & found.probs.sum().isfinite()):
             raise ValueError(
                 f'the prediction for {image.path or "an image in memory"} is NaN or '
                 f"infinite: the weights of '{self.weights or self.model_name}' are of "
