@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _STRIP = 1 << 18  # pixels
+_VECTOR = 64  # more values than a vector of any processor has
 
 
 class WayLogits(NamedTuple):
@@ -87,7 +88,9 @@ def _foreground(votes: Tensor, size: tuple[int, int]) -> Tensor:
     """
     logits = F.interpolate(
         votes.float(), size, mode='bilinear', align_corners=True)
-    strips = logits.split(max(1, _STRIP // size[1]), dim=2)
+    # By whole vectors of the processor, or its rounding would differ at the seams.
+    rows = max(1, _STRIP // size[1] // _VECTOR) * _VECTOR
+    strips = logits.split(rows, dim=2)
     return torch.cat([strip.softmax(dim=1)[:, 1].mean(dim=0) for strip in strips])
 
 
