@@ -299,8 +299,11 @@ class FewShotInferencer:
         palette = check_palette(WAY_COLOURS if palette is None else palette)
         images = _as_list(queries)
         writer = WriteBehind(PredictionWriter(
-            out_dir, supports.names, supports.pictures,
-            supports.masks)) if out_dir else None
+            out_dir, supports.names, supports.pictures, supports.masks,
+            model=self.model_name, threshold=threshold, absent_pixels=absent_pixels,
+            queries=images, support_images=supports.support_paths,
+            negatives=supports.negative_paths, palette=palette, opacity=opacity,
+        )) if out_dir else None
         return self._predict_all(
             supports,
             self._read_batches(images, batch_size, on_error, channel_order), writer,
@@ -354,7 +357,8 @@ class FewShotInferencer:
         found = self.model.predict_query(
             features, supports.embedded, supports.shots, image.original.shape[:2],
             supports.negative_of, **decision)
-        if not bool(found.scores.isfinite().all() & found.probs.isfinite().all()):
+        # A sum is not finite where one of its probabilities is not, and quick.
+        if not bool(found.scores.sum().isfinite() & found.probs.sum().isfinite()):
             raise ValueError(
                 f'the prediction for {image.path or "an image in memory"} is NaN or '
                 f"infinite: the weights of '{self.weights or self.model_name}' are of "

@@ -4,9 +4,9 @@
 
 Predicts photographs of a folder, over and over if there are fewer, with the first one
 as the support, and prints which share of the time the backbone took, and what the rest
-was. Reading is done in another thread: counted is what the model waits for it. On a
-processor OMP_NUM_THREADS=1 makes runs comparable; on a GPU the shares mean little,
-since it works on while Python does.
+was. Reading and writing are done in other threads: counted is what the model waits for
+them. On a processor OMP_NUM_THREADS=1 makes runs comparable; on a GPU the shares mean
+little, since it works on while Python does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rich.table import Table
 from torchvision.datasets.folder import is_image_file
 
 from mmwsfs.apis import FewShotInferencer
-from mmwsfs.apis.prediction_writer import PredictionWriter
+from mmwsfs.apis.write_behind import WriteBehind
 
 
 def parse_args() -> argparse.Namespace:
@@ -73,12 +73,13 @@ def main() -> None:
     stats = Stats(profile)
     total = stats.total_tt  # type: ignore[attr-defined]
     network = inferencer.model
+    writing = seconds_in(stats, WriteBehind.wait)
     shares = {
         'backbone': seconds_in(stats, network.backbone.extract),
         'comparison with the supports': seconds_in(stats, network.way_logits),
         'decision at full size': seconds_in(stats, network.decide),
-        'pictures and files': seconds_in(stats, PredictionWriter.write),
-        'waiting for photographs': seconds_in(stats, Future.result),
+        'waiting for files to be written': writing,
+        'waiting for photographs': seconds_in(stats, Future.result) - writing,
     }
     shares['all else'] = total - sum(shares.values())
     table = Table(title=f'{args.num} photographs, {total:.1f} s')

@@ -7,6 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_STRIP = 1 << 18  # pixels
+_VECTOR = 64  # more values than a vector of any processor has
+
 
 class WayLogits(NamedTuple):
     """What a model says of one query for N ways.
@@ -73,6 +76,24 @@ def hold_against(probs: Tensor, negative_of: Sequence[int]) -> Tensor:
     return held
 
 
+def _foreground(votes: Tensor, size: tuple[int, int]) -> Tensor:
+    """Foreground probabilities, (H, W), the mean of those of V votes.
+
+    The softmax is taken of strips, which stay in the processor's cache: for a large
+    photograph that is several times quicker, and the same to the last bit.
+
+    Args:
+        votes: (V, 2, h, w), logits.
+        size: (H, W).
+    """
+    logits = F.interpolate(
+        votes.float(), size, mode='bilinear', align_corners=True)
+    # By whole vectors of the processor, or its rounding would differ at the seams.
+    rows = max(1, _STRIP // size[1] // _VECTOR) * _VECTOR
+    strips = logits.split(rows, dim=2)
+    return torch.cat([strip.softmax(dim=1)[:, 1].mean(dim=0) for strip in strips])
+
+
 def label_pixels(probs: Tensor, scores: Tensor, threshold: float = 0.5,
                  absent_pixels: bool = True) -> Tensor:
     """A pixel takes the way of the largest foreground probability, or background (0)
@@ -87,14 +108,17 @@ def label_pixels(probs: Tensor, scores: Tensor, threshold: float = 0.5,
     Returns:
         Tensor: the label map, (H, W) uint8, 0..N.
     """
-    if absent_pixels:
-        best, way = probs.max(dim=0)
-        return torch.where(best >= 0.5, way + 1, 0).to(torch.uint8)
-    present = (scores > threshold).nonzero()[:, 0]
-    if not len(present):
+    numbers = torch.arange(1, 1 + len(probs), dtype=torch.uint8, device=probs.device)
+    if not absent_pixels:
+        present = scores > threshold
+        if not bool(present.all()):
+            probs, numbers = probs[present], numbers[present]
+    if not len(probs):
         return torch.zeros(probs.shape[1:], dtype=torch.uint8, device=probs.device)
-    best, way = probs[present].max(dim=0)
-    return torch.where(best >= 0.5, present[way] + 1, 0).to(torch.uint8)
+    if len(probs) == 1:  # a photograph has millions of pixels: this is quicker
+        return (probs[0] >= 0.5) * numbers
+    best, way = probs.max(dim=0)
+    return (best >= 0.5) * numbers[way]
 
 
 def decide(logits: WayLogits, size: tuple[int, int],
@@ -117,11 +141,7 @@ def decide(logits: WayLogits, size: tuple[int, int],
         absent_pixels: whether absent ways take pixels. Defaults to True.
     """
     scores = logits.presence.float().softmax(dim=1)[:, 1]
-    probs = torch.stack([
-        F.interpolate(
-            votes.float(), size, mode='bilinear',
-            align_corners=True).softmax(dim=1)[:, 1].mean(dim=0)
-        for votes in logits.segmentation])
+    probs = torch.stack([_foreground(votes, size) for votes in logits.segmentation])
     if negative_of:
         scores, probs = (hold_against(both, negative_of) for both in (scores, probs))
     if gated and absent_pixels:
