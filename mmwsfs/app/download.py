@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from mmwsfs.apis import label_map
 from mmwsfs.apis.prediction_writer import PredictionWriter
@@ -33,7 +34,7 @@ def write_zip(found: Found, threshold: float, opacity: float, model: str | None,
               for way in range(len(found.classes))]
     writer = PredictionWriter(
         out, found.names, [[each.picture for each in shots] for shots in looked],
-        [[each.mask for each in shots] for shots in looked],
+        [torch.stack([each.mask for each in shots]) for shots in looked],
         model=model, threshold=threshold, opacity=opacity,
         support_images={given.name: [Path(path).name for path in given.supports]
                         for given in found.classes},

@@ -30,7 +30,8 @@ def find_examples(folder: Path) -> list[Example]:
         folder: ``media_assets/images`` of gradio.
     """
     cheetah, other, lion, tower = (
-        str(folder / f'{name}.jpg') for name in ('cheetah', 'cheetah1', 'lion', 'tower'))
+        str(folder / name)
+        for name in ('cheetah.jpg', 'cheetah1.jpg', 'lion.jpg', 'tower.jpg'))
     examples = [
         Example('Cheetahs', 'cheetah', [other], [], [cheetah, lion, tower]),
         Example('Cheetahs, not lions', 'cheetah', [other], [lion],

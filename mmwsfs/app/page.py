@@ -37,22 +37,22 @@ from .views import (
 
 MAX_CLASSES = 4
 _EDITOR_SIDE = 640
-_GALLERY = dict(object_fit='contain', buttons=[], fit_columns=False)
-_LIGHT = dict(api_visibility='private', show_progress='hidden')
-_UPLOADS = dict(
+_GALLERY: dict[str, Any] = dict(object_fit='contain', buttons=[], fit_columns=False)
+_LIGHT: dict[str, Any] = dict(
+    api_visibility='private', show_progress='hidden')
+_UPLOADS: dict[str, Any] = dict(
     columns=4, interactive=True, sources=['upload'], allow_preview=False, **_GALLERY)
 
 _HEAD = """# Find a new thing in your photographs
 Show it in one photograph or a few, then look for it in others. No outlines are needed,
-and nothing leaves this computer: the model runs where this page comes from.
+and nothing leaves the computer that serves this page: the model runs there.
 """
 _DRAWING = """The model guesses where the thing is. Where it guesses wrong, click the
-photograph above and draw on it. **What counts:** a point or a stroke on the thing *grows*
-to all around it that looks alike to the model; of a box or an outline around the thing,
-what is inside and looks alike counts. *Exactly as drawn* takes the drawing, and what it
-encloses, as it is.
+photograph above and draw on it. **What counts:** a point or a stroke on the thing
+*grows* to all around it that looks alike to the model; of a box or an outline around
+the thing, what is inside and looks alike counts. *Exactly as drawn* takes the drawing,
+and what it encloses, as it is.
 """
-
 
 _CLICK_SAVED = "() => setTimeout(() => document.querySelector('#saved').click(), 300)"
 EXAMPLE_FOLDER = Path(gr.__file__).parent / 'media_assets/images'
@@ -118,7 +118,8 @@ class Page:
                 lambda done: progress((done, len(paths)), unit='photographs'))
         looked = [(draw_looked(each), looked_caption(session.found, each))
                   for each in session.found.looked]
-        return gr.Column(visible=True), gr.Gallery(looked, visible=True), *self.show(request, threshold, opacity)
+        return (gr.Column(visible=True), gr.Gallery(looked, visible=True),
+                *self.show(request, threshold, opacity))
 
     def show(self, request: gr.Request, threshold: float, opacity: float) -> tuple:
         """The answers, drawn by the threshold; the model is not asked again."""
@@ -236,8 +237,8 @@ def build_page(finder: Finder, sessions: Sessions) -> gr.Blocks:
         panels = []
         with gr.Row():
             with gr.Column(scale=1, min_width=320):
-                gr.Markdown('### 1 · What it looks like\nDrop photographs; click one to draw '
-                            'on it, if you like.')
+                gr.Markdown('### 1 · What it looks like\nDrop photographs; click one to '
+                            'draw on it, if you like.')
                 for number in range(MAX_CLASSES):
                     panels.append(_class_panel(number, fields))
                 with gr.Row():
@@ -245,8 +246,8 @@ def build_page(finder: Finder, sessions: Sessions) -> gr.Blocks:
                     remove = gr.Button('Remove the last class', size='sm',
                                        visible=False)
                 looked = gr.Gallery(
-                    label='This is what I looked at', columns=3, height=210, visible=False,
-                    interactive=False, elem_id='looked', **_GALLERY)
+                    label='This is what I looked at', columns=3, height=210,
+                    visible=False, interactive=False, elem_id='looked', **_GALLERY)
                 with gr.Group(visible=False, elem_id='drawing') as drawing:
                     gr.Markdown(_DRAWING)
                     editor = gr.ImageEditor(
@@ -282,12 +283,12 @@ def build_page(finder: Finder, sessions: Sessions) -> gr.Blocks:
                             info='of this probability on; the model is not run again')
                         opacity = gr.Slider(
                             0, 1, 0.45, step=0.05, label='Colour', buttons=[],
-                            elem_id='opacity', info='how much of it covers the photograph')
+                            elem_id='opacity', info='how strongly classes are painted')
                     save = gr.Button('Download everything (zip)', elem_id='save')
                     saved = gr.DownloadButton(visible='hidden', elem_id='saved')
         gr.Markdown(
-            f'Photographs of at most {MAX_MEGABYTES} MB and {MAX_MEGAPIXELS} megapixels. '
-            'Uploads are deleted within hours, at the latest as the server ends.')
+            f'Photographs of at most {MAX_MEGABYTES} MB and {MAX_MEGAPIXELS} '
+            'megapixels. Uploads are deleted within hours, at the latest as the server ends.')
 
         _connect_classes(count, panels, add, remove)
         for number in range(MAX_CLASSES):
@@ -326,7 +327,7 @@ def _class_panel(number: int, fields: list[Any]) -> gr.Group:
             elem_id=f'supports-{number + 1}', **_UPLOADS))
         with gr.Accordion('What it is not (optional)', open=False) as negatives:
             fields.append(gr.Gallery(
-                label='Photographs of what it is taken for', height=170,
+                label='What it is taken for', height=170,
                 elem_id=f'negatives-{number + 1}', **_UPLOADS))
         fields[-1].change(
             lambda given: gr.Accordion(open=True) if given else gr.skip(),
@@ -334,7 +335,8 @@ def _class_panel(number: int, fields: list[Any]) -> gr.Group:
     return panel
 
 
-def _connect_classes(count: gr.State, panels: list, add: gr.Button, remove: gr.Button) -> None:
+def _connect_classes(count: gr.State, panels: list, add: gr.Button,
+                     remove: gr.Button) -> None:
     """Let the two buttons show and hide panels."""
     for button, step in ((add, 1), (remove, -1)):
         button.click(

@@ -12,13 +12,16 @@ CSS = """
 .gr-group .block { border-width: 0 !important; }
 .grid-container.pt-6 { padding-top: 26px !important; }
 #drawing .prose { padding: 12px 14px 0; }
-#answers, #answers .grid-wrap { height: auto !important; max-height: none !important; }
+#answers, #answers .grid-wrap {
+  height: auto !important; max-height: none !important; }
 #head h1 { margin-bottom: 0; }
 table.presence, table.presence tr { border: 0 !important; }
 table.presence { width: 100%; border-collapse: collapse; font-size: 0.95em; }
 table.presence td { padding: 4px 8px; border: 0; }
-table.presence td.photo { font-weight: 600; overflow-wrap: anywhere; }
-table.presence tr:has(td.photo) td { border-top: 1px solid var(--border-color-primary); }
+table.presence td.photo { font-weight: 600; overflow-wrap: anywhere;
+  min-width: 96px; }
+table.presence tr:has(td.photo) td {
+  border-top: 1px solid var(--border-color-primary); }
 table.presence td.bar { width: 38%; min-width: 70px; }
 table.presence td.bar div { position: relative; height: 10px; border-radius: 5px;
   background: var(--neutral-200); }
@@ -27,6 +30,11 @@ table.presence td.bar i { position: absolute; top: -4px; width: 2px; height: 18p
   background: var(--body-text-color); }
 table.presence tr.absent td:not(.photo) { opacity: 0.6; }
 table.presence tr.there td:last-child { font-weight: 600; }
+@media (max-width: 600px) {
+  .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
+  table.presence td { padding: 4px 3px; }
+  table.presence td.bar { min-width: 40px; }
+}
 """
 
 

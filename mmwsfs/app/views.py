@@ -42,11 +42,11 @@ def draw_looked(looked: Looked) -> np.ndarray:
 
 
 def caption(found: Found, answer: Answer, threshold: float) -> str:
-    """A query's line: its file and the classes that are present."""
+    """A query's line: the classes that are present, and its file."""
     present = [f'{name} {presence:.2f}'
                for name, presence in zip(found.names, answer.presence)
                if presence > threshold]
-    return f"{Path(answer.image).name}: {', '.join(present) or 'nothing'}"
+    return f"{', '.join(present) or 'nothing'} · {Path(answer.image).name}"
 
 
 def looked_caption(found: Found, looked: Looked) -> str:
