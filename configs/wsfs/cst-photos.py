@@ -63,3 +63,15 @@ val_cfg = None
 val_evaluator = None
 custom_hooks = []
 optim_wrapper = dict(optimizer=dict(lr=2e-3))
+max_iters = 400
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.03, by_epoch=False, end=30),
+    dict(
+        type='CosineAnnealingLR',
+        by_epoch=False,
+        begin=30,
+        end=max_iters,
+        T_max=max_iters - 30),
+]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+default_hooks = dict(checkpoint=dict(interval=max_iters))

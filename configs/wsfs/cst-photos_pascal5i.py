@@ -1,6 +1,6 @@
-# How good cst-photos.py is at classes that it has not seen: trained in the same way, but
-# on VOC without the fold's classes, as Pascal-5i has it, and on photographs of COCO that
-# show none of them; tested on the fold.
+# How good cst-photos.py is at classes that it has not seen: trained in the same way,
+# but on VOC without the fold's classes, as Pascal-5i has it, and on photographs of COCO
+# that show none of them; tested on the fold.
 _base_ = './cst-photos.py'
 
 fold = int('{{$MMWSFS_FOLD:0}}')

@@ -106,12 +106,13 @@ class Coco20iDataset(FewShotDataset):
     def load_base_entries(self) -> list[tuple[str, int]]:
         """Of the other folds' val lists; see
         :func:`~mmwsfs.datasets.held_out.held_out_base`."""
+        assert self.fold is not None  # split 'val' has one
         others = [fold for fold in range(FOLDS) if fold != self.fold]
         return held_out_base(
             [entry for fold in others for entry in self._read('val', fold)],
             self._read('val', self.fold), self._read('trn', self.fold), self.source())
 
-    def _read(self, split: str, fold: int | None) -> list[tuple[str, int]]:
+    def _read(self, split: str, fold: int) -> list[tuple[str, int]]:
         return read_class_images(
             self._under_root(self.lists) / split / f'fold{fold}.json.gz',
             split_classes(

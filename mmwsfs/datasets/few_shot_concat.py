@@ -66,7 +66,7 @@ class FewShotConcatDataset(Dataset):
             one.full_init()
         self._number_classes(same_classes or {})
         self._ends = list(accumulate(len(one.data_list) for one in self.datasets))
-        self.data_list = [
+        self.data_list: list[dict] = [
             dict(name=f'{place}/{entry["name"]}',
                  class_id=int(numbers[entry['class_id']]))
             for place, (one, numbers) in enumerate(zip(self.datasets, self._numbers))

@@ -127,8 +127,8 @@ class FewShotDataset(BaseDataset):
                 f'support_masks={support_masks!r} must be True, False or None')
         if not 0 <= bare_supports <= 1 or (bare_supports and split != 'trn'):
             raise ValueError(
-                f"bare_supports={bare_supports!r} is not in 0..1, of split 'trn': it is "
-                'the share of training episodes whose supports come without masks')
+                f"bare_supports={bare_supports!r} is not in 0..1, of split 'trn': the "
+                'share of training episodes whose supports come without masks')
         self.choice = EpisodeChoice(
             split, protocol, selection, augmentation, object_size)
         self.split = split

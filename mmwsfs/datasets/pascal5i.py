@@ -86,11 +86,12 @@ class Pascal5iDataset(FewShotDataset):
                 [entry for split in ('trn', 'val')
                  for entry in self._read(split, range(FOLDS))], self._left_out)
         return self._read(
-            self.split, [self.fold] if self.split == 'val' else self._other_folds())
+            self.split, self._other_folds() if self.split == 'trn' else [self.fold])
 
     def load_base_entries(self) -> list[tuple[str, int]]:
         """Of the other folds' val lists; see
         :func:`~mmwsfs.datasets.held_out.held_out_base`."""
+        assert self.fold is not None  # split 'val' has one
         others = self._other_folds()
         return held_out_base(
             self._read('val', others), self._read('val', [self.fold]),
