@@ -27,7 +27,7 @@ def python(code: str, *arguments: object, status: int = 0, **options) -> str:
 
 
 def test_nothing_heavy() -> None:
-    """No module outside the standard library; ``registry`` comes when it is asked for."""
+    """Nothing but the standard library; ``registry`` comes when it is asked for."""
     python('''if True:
         import sys
         before = set(sys.modules)
