@@ -1,8 +1,8 @@
 """MMEngine's inferencers, such as ``MMSegInferencer``, held to what they can do.
 
-They know queries only, so that they refuse a model of episodes, in one sentence, before
-it is built; and a config that a checkpoint carries is read by them, where MMEngine would
-run it. Importing this module, which importing mmwsfs does, sees to it.
+They know queries only, so that they refuse a model of episodes, in one sentence,
+before it is built; and a config that a checkpoint carries is read by them, where
+MMEngine would run it. Importing this module, which importing mmwsfs does, sees to it.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def _check(model: Mapping[str, Any]) -> None:
     parents = getattr(found, '__mro__', ())
     if any(parent.__name__ == 'EpisodeSegmentor' for parent in parents):
         raise ValueError(
-            f"model.type='{getattr(found, '__name__', kind)}' finds what supports show, "
-            "which this inferencer cannot be given: take "
+            f"model.type='{getattr(found, '__name__', kind)}' finds what supports "
+            "show, which this inferencer cannot be given: take "
             'mmwsfs.apis.FewShotInferencer, or the command mmwsfs predict')
 
 
