@@ -23,7 +23,7 @@ from mmwsfs.utils.carried_config import (
 from mmwsfs.utils.carried_config_text import parse_config
 from mmwsfs.utils.checkpoint_file import read_checkpoint
 from mmwsfs.utils.checkpoint_loaders import fetch
-from mmwsfs.utils.config_file import find_config
+from mmwsfs.utils.config_file import PREFIX, config_path
 from mmwsfs.utils.initialising import quiet, without_init
 from mmwsfs.utils.state_dict import MMENGINE, find_state_dict
 
@@ -101,17 +101,17 @@ def _config(model: str | Path | Config) -> tuple[Config, _Checkpoint | None]:
         path = model_names.named_weights(model)
         checkpoint = None if path is None else _read(path)
         if named.config is not None:
-            return Config.fromfile(find_config(named.config)), checkpoint
+            return Config.fromfile(config_path(named.config)), checkpoint
         assert checkpoint is not None
         return _carried(checkpoint), checkpoint
     name = str(model)
     remote = bool(_REMOTE.match(name))
-    if name.split('#')[0].endswith(_CONFIGS):
+    if name.startswith(PREFIX) or name.split('#')[0].endswith(_CONFIGS):
         if remote:
             raise ValueError(
                 f"'{name}' is a config, which would be run: it is not fetched; look at "
                 'it, save it and give its path')
-        return Config.fromfile(find_config(name)), None
+        return Config.fromfile(config_path(name)), None
     path = Path(name).expanduser()
     if not remote and not path.is_file() and not path.suffix:
         raise ValueError(model_names.not_found(name))

@@ -16,7 +16,7 @@ from mmwsfs.models.segmentors.published_backbone import BACKBONE, leave_out_back
 from mmwsfs.utils.carried_config import PORTABLE, backbone_sources, predicting_part
 from mmwsfs.utils.carried_config_text import config_text, parse_config
 from mmwsfs.utils.checkpoint_file import check_target, read_checkpoint, write_checkpoint
-from mmwsfs.utils.config_file import find_config
+from mmwsfs.utils.config_file import config_path
 from mmwsfs.utils.files import file_sha256
 from mmwsfs.utils.safetensors_file import SUFFIX, write_safetensors
 from mmwsfs.utils.state_dict import find_state_dict, invalid_values
@@ -88,7 +88,7 @@ def _config(meta: Mapping[str, Any], src: Path,
     """Variables of the config to carry, held to what a reader of the file takes."""
     if config is not None:
         return predicting_part(
-            Config.fromfile(find_config(str(config))).to_dict(), str(config))
+            Config.fromfile(config_path(str(config))).to_dict(), str(config))
     if not isinstance(meta.get('cfg'), str):
         raise ValueError(
             f"checkpoint '{src}' carries no config: name the one that it was trained "

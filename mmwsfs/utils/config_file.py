@@ -4,27 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import mmwsfs
+PREFIX = 'mmwsfs::'
+PACKAGE = Path(__file__).parents[1]
 
-_SCOPE = 'mmwsfs::'
 
-
-def find_config(name: str) -> Path:
+def config_path(config: str) -> str:
     """The file of a config.
 
     Args:
-        name: a file, or ``mmwsfs::wsfs/NAME.py``, one that comes with the package.
+        config: a file, or ``mmwsfs::wsfs/NAME.py``, one that comes with the package.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    path = Path(name).expanduser()
-    if name.startswith(_SCOPE):
-        package = Path(mmwsfs.__file__).parent
-        for folder in (package / '.mim/configs', package.parent / 'configs'):
-            path = folder / name.removeprefix(_SCOPE)
+    if config.startswith(PREFIX):
+        for folder in (PACKAGE / '.mim/configs', PACKAGE.parent / 'configs'):
+            path = folder / config.removeprefix(PREFIX)
             if path.is_file():
-                return path
-    if not path.is_file():
-        raise FileNotFoundError(f"config '{name}' does not exist")
-    return path
+                return str(path)
+    elif Path(config).is_file():
+        return config
+    raise FileNotFoundError(f"there is no config '{config}'")

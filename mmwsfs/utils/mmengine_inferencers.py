@@ -14,9 +14,6 @@ from typing import Any
 from mmengine.infer import BaseInferencer
 from mmengine.runner import CheckpointLoader
 
-from mmwsfs.registry import MODELS
-
-from .carried_config import registered
 from .carried_config_text import parse_config
 
 
@@ -32,6 +29,10 @@ def _carried(weights: str) -> dict[str, Any]:
 
 
 def _check(model: Mapping[str, Any]) -> None:
+    # Late: whoever imports MMEngine's inferencers may not have imported mmseg yet.
+    from mmwsfs.registry import MODELS
+
+    from .carried_config import registered
     kind = model.get('type')
     found = registered(MODELS, kind) if isinstance(kind, str) else kind
     parents = getattr(found, '__mro__', ())
