@@ -23,7 +23,7 @@ from mmwsfs.utils.carried_config import (
 from mmwsfs.utils.carried_config_text import parse_config
 from mmwsfs.utils.checkpoint_file import read_checkpoint
 from mmwsfs.utils.checkpoint_loaders import fetch
-from mmwsfs.utils.config_file import config_path
+from mmwsfs.utils.config_file import PREFIX, config_path
 from mmwsfs.utils.initialising import quiet, without_init
 from mmwsfs.utils.state_dict import MMENGINE, find_state_dict
 
@@ -106,7 +106,7 @@ def _config(model: str | Path | Config) -> tuple[Config, _Checkpoint | None]:
         return _carried(checkpoint), checkpoint
     name = str(model)
     remote = bool(_REMOTE.match(name))
-    if name.split('#')[0].endswith(_CONFIGS):
+    if name.startswith(PREFIX) or name.split('#')[0].endswith(_CONFIGS):
         if remote:
             raise ValueError(
                 f"'{name}' is a config, which would be run: it is not fetched; look at "

@@ -1,8 +1,9 @@
 """MMEngine's inferencers, such as ``MMSegInferencer``, held to what they can do.
 
-They know queries only, so that they refuse a model of episodes, in one sentence, before
-it is built; and a config that a checkpoint carries is read by them, where MMEngine would
-run it. Importing this module sees to it, which ``mmwsfs`` does once MMEngine has them.
+They know queries only, so that they refuse a model of episodes, in one sentence,
+before it is built; and a config that a checkpoint carries is read by them, where
+MMEngine would run it. Importing this module sees to it, which ``mmwsfs`` does once
+MMEngine has them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from typing import Any
 from mmengine.infer import BaseInferencer
 from mmengine.runner import CheckpointLoader
 
-from .carried_config import registered
 from .carried_config_text import parse_config
 
 
@@ -30,15 +30,17 @@ def _carried(weights: str) -> dict[str, Any]:
 
 
 def _check(model: Mapping[str, Any]) -> None:
-    from mmwsfs.registry import MODELS  # whoever imports MMEngine alone need not wait
+    # Late: whoever imports MMEngine's inferencers may not have imported mmseg yet.
+    from mmwsfs.registry import MODELS
 
+    from .carried_config import registered
     kind = model.get('type')
     found = registered(MODELS, kind) if isinstance(kind, str) else kind
     parents = getattr(found, '__mro__', ())
     if any(parent.__name__ == 'EpisodeSegmentor' for parent in parents):
         raise ValueError(
-            f"model.type='{getattr(found, '__name__', kind)}' finds what supports show, "
-            "which this inferencer cannot be given: take "
+            f"model.type='{getattr(found, '__name__', kind)}' finds what supports "
+            "show, which this inferencer cannot be given: take "
             'mmwsfs.apis.FewShotInferencer, or the command mmwsfs predict')
 
 
