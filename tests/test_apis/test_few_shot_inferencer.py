@@ -420,53 +420,18 @@ def test_a_prediction_that_is_no_number(
 
 
 def test_files(ready: FewShotInferencer, images: list[Path], tmp_path: Path) -> None:
-    """Palette label maps, pictures and numbers; a twin name overwrites nothing."""
-    (tmp_path / 'other').mkdir()
-    twin = tmp_path / 'other' / images[8].name
-    Image.open(images[9]).save(twin)
-    queries = [images[8], twin, mmcv.imread(images[10])]
-    out = tmp_path / 'deep/out'
-    results = ready(queries, out_dir=out)
-    names = [f'{images[8].stem}.png', f'{images[8].stem}_2.png', 'query.png']
-    assert sorted(path.name for path in (out / 'pred').iterdir()) == sorted(names)
-    content = json.loads((out / 'predictions.json').read_text())
-    assert content['classes'] == ['cat', 'dog']
-    for name, result, entry in zip(names, results, content['predictions']):
-        assert entry == dict(
-            image=result['image'], presence=result['presence'],
-            present=result['present'], label_map=f'pred/{name}', picture=f'vis/{name}')
-        with Image.open(out / entry['label_map']) as label_map:
-            assert label_map.mode == 'P'
-            assert label_map.getpalette()[:9] == [0, 0, 0, 230, 60, 60, 60, 130, 240]
+    """What the results say, and what was asked for; of files and arrays."""
+    queries = [images[8], images[9], mmcv.imread(images[10])]
+    results = ready(queries, out_dir=tmp_path / 'out', threshold=0.25)
+    content = json.loads((tmp_path / 'out/predictions.json').read_text())
+    assert content['classes'] == ['cat', 'dog'] and content['threshold'] == 0.25
+    assert [support['image'] for support in content['supports']['cat']] == [
+        *map(str, images[:3])]
+    for result, entry in zip(results, content['predictions'], strict=True):
+        for key in ('image', 'presence', 'present'):
+            assert entry[key] == result[key]
+        with Image.open(tmp_path / 'out' / entry['label_map']) as label_map:
             assert np.array_equal(label_map, result['label_map'])
-        with Image.open(out / entry['picture']) as picture:
-            assert picture.size == (6 * 200, 218)  # 4 supports, query, prediction
-            height, width = result['label_map'].shape
-            left, top = 800 + (200 - width) // 2, 18 + (200 - height) // 2
-            query = np.array(picture)[top:top + height, left:left + width]
-        source = Image.open(result['image'] or images[10])
-        assert np.array_equal(query, source)  # RGB
-    assert len({(out / f'vis/{name}').read_bytes() for name in names}) == 3
-
-
-def test_pictures_of_large_images(
-        build, images: list[Path], tmp_path: Path) -> None:
-    """Outlines are drawn after the image is made small, and so stay visible."""
-    large = tmp_path / 'large.png'
-    Image.open(images[8]).convert('L').convert('RGB').resize((1600, 1200)).save(large)
-    mask = np.zeros((1200, 1600), bool)
-    mask[300:900, 400:1200] = True
-    inferencer = build()
-    inferencer.set_supports({'cat': large}, {'cat': mask})
-    inferencer(large, out_dir=tmp_path / 'out')
-    picture = np.array(Image.open(tmp_path / 'out/vis/large.png')).astype(int)
-    support, query = picture[18:, :200], picture[18:, 200:400]
-    red = support[..., 0] - support[..., 2] > 100
-    rows, columns = np.nonzero(red)
-    # 200 x 150 pixels in the middle of 200 x 200; the object is their inner half.
-    assert (rows.min(), rows.max()) == pytest.approx((25 + 37, 25 + 112), abs=4)
-    assert (columns.min(), columns.max()) == pytest.approx((50, 150), abs=4)
-    assert not (np.ptp(query, axis=2) > 10).any()
 
 
 def test_what_was_predicted_before_an_error_is_kept(
