@@ -10,19 +10,20 @@ every second (--every). Hidden files, results of earlier predictions and what is
 image (videos, too) are passed by in folders. A file named twice is looked at once.
 
 examples:
-  A cat, shown by two photographs, in all photographs of a folder:
-    mmwsfs predict cst-photos --support cat=a.jpg,b.jpg photos --out out
 
-  A cat and a dog, and lions that are not to pass for cats; only what is rather sure;
-  also as a data set for YOLO, and the photographs sorted into sorted/cat, sorted/dog
-  and sorted/none:
-    mmwsfs predict cst-photos --support cat=a.jpg,b.jpg --support dog=c.jpg \\
-        --not cat=lion.jpg --threshold 0.7 --export yolo --sort-into sorted \\
-        photos 'more/*.png' --out out
+A cat, shown by two photographs, in all photographs of a folder:
+  mmwsfs predict cst-photos --support cat=a.jpg,b.jpg photos --out out
 
-  What the sub-folders of things/ show, things/mug and things/pen, in a frame of a video
-  every two seconds, without a trained model:
-    mmwsfs predict prototypes --support-dir things clip.mp4 --every 2 --out out
+A cat and a dog, and lions that are not to pass for cats; only what is rather sure; also
+as a data set for YOLO, and the photographs sorted into sorted/cat, sorted/dog and
+sorted/none:
+  mmwsfs predict cst-photos --support cat=a.jpg,b.jpg --support dog=c.jpg \\
+      --not cat=lion.jpg --threshold 0.7 --export yolo --sort-into sorted \\
+      photos 'more/*.png' --out out
+
+What the sub-folders of things/ show, things/mug and things/pen, in a frame of a video
+every two seconds, without a trained model:
+  mmwsfs predict prototypes --support-dir things clip.mp4 --every 2 --out out
 
 Open out/gallery.html to see what was found. out/vis has the photographs with the
 classes upon them, out/cutouts what is of a class alone, out/pred label maps
@@ -49,6 +50,7 @@ from rich.progress import track
 
 from mmwsfs.utils.find_photographs import find_photographs, is_image, is_video
 
+from .common import CommandParser, import_openmmlab, program
 from .predict_classes import find_supports, parse_classes
 from .predict_table import PredictionTable
 
@@ -62,11 +64,10 @@ _WEIGHTS = ('.pth', '.pt', '.ckpt', '.safetensors')
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of ``mmwsfs predict``; its ``parse_intermixed_args`` is meant."""
-    parser = argparse.ArgumentParser(
-        prog='mmwsfs predict', description=__doc__,
-        usage='mmwsfs predict MODEL QUERY ... --support CLASS=IMAGE[,IMAGE...] '
-              '--out DIR [option ...]',
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(
+        program('predict'), __doc__ or '',
+        usage='%(prog)s MODEL QUERY ... --support CLASS=IMAGE[,IMAGE...] --out DIR '
+              '[option ...]')
     parser.add_argument(
         'model', metavar='MODEL',
         help='cst-photos, prototypes, a checkpoint file or a config file')
@@ -241,6 +242,7 @@ def build_inferencer(args: argparse.Namespace) -> FewShotInferencer:
         raise ValueError(
             f"--cfg-options override a config file's settings, and '{args.model}' is "
             'none: name one as MODEL, and the checkpoint by --weights')
+    import_openmmlab()
     import torch
 
     from mmwsfs.apis import FewShotInferencer
@@ -282,8 +284,8 @@ def run(args: argparse.Namespace) -> list[Exception]:
                 table.add(result)
                 exports.add(result)
     except KeyboardInterrupt:
-        print(f'mmwsfs predict: stopped; the first {table.queries} of {len(queries)} '
-              f'are in {args.out}', file=sys.stderr)
+        print(f"{program('predict')}: stopped; the first {table.queries} of "
+              f'{len(queries)} are in {args.out}', file=sys.stderr)
         raise
     Console(markup=False, emoji=False, highlight=False).print(table.table())
     print(f'to look at: {args.out}/gallery.html, pictures: {args.out}/vis, label maps: '
@@ -306,10 +308,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         raise SystemExit(130) from None  # as shells have it
     except (OSError, TypeError, ValueError) as error:
-        raise SystemExit(f'mmwsfs predict: {_sentence(error)}') from error
+        raise SystemExit(f"{program('predict')}: {_sentence(error)}") from error
     if errors:
         raise SystemExit(
-            '\n'.join(f'mmwsfs predict: {error}' for error in errors))
+            '\n'.join(f"{program('predict')}: {error}" for error in errors))
 
 
 def _sentence(error: Exception) -> str:
