@@ -162,23 +162,22 @@ def grab_cut(low: float, high: float, num_iters: int = 2, side: int = 320) -> Re
 CANDIDATES: dict[str, dict[str, Refine]] = {
     'guided filter': {
         f'radius {r}, eps {e}': guided(r, e)
-        for r in (0.01, 0.02, 0.04, 0.08) for e in (1e-4, 1e-3, 1e-2)},
+        for r in (0.02, 0.04, 0.08) for e in (1e-3, 1e-2)},
     'guided filter, grey': {
         f'radius {r}, eps {e}': guided(r, e, grey=True)
-        for r in (0.02, 0.04) for e in (1e-4, 1e-3)},
+        for r in (0.02, 0.04) for e in (1e-3, )},
     'pixel-adaptive': {
-        f'{n} iterations': pixel_adaptive(n) for n in (5, 10, 20)},
+        f'{n} iterations': pixel_adaptive(n) for n in (5, 10)},
     'GrabCut': {
         f'between {low} and {high}': grab_cut(low, high)
-        for low, high in ((0.3, 0.7), (0.1, 0.9), (0.02, 0.98))},
+        for low, high in ((0.3, 0.7), (0.1, 0.9))},
 }
 
 
 # ------------------------------------------------------------------ examples
-def predict(cfg: Config, fold: int, folder: Path) -> None:
-    """Keep the probabilities of all episodes of a fold, where they are not kept yet."""
-    if (folder / 'done').exists():
-        return
+def predict(cfg: Config, fold: int, folder: Path, photographs: int | None) -> None:
+    """Keep the probabilities of a fold's episodes, all or as many at equal distances
+    in the list, where they are not kept yet."""
     folder.mkdir(parents=True, exist_ok=True)
     init_default_scope(cfg.default_scope)
     dataset = DATASETS.build(dict(
@@ -187,18 +186,28 @@ def predict(cfg: Config, fold: int, folder: Path) -> None:
     dataset.full_init()
     model = init_model(cfg)
     model.gated = False  # as in FS-S
-    for index in track(range(len(dataset)), f'fold {fold}'):
+    for index in track(chosen_numbers(len(dataset), photographs), f'fold {fold}'):
+        file = folder / f'{index:04}.npz'
+        if file.exists():
+            continue
         sample = model.test_step(pseudo_collate([dataset[index]]))[0]
         np.savez(
-            folder / f'{index:04}.npz', path=sample.query_path,
+            file, path=sample.query_path,
             probs=sample.seg_probs.data[0].numpy().astype(np.float16),
             truth=sample.gt_sem_seg.data[0].numpy().astype(np.uint8))
-    (folder / 'done').touch()
+    (folder / 'length').write_text(str(len(dataset)))
 
 
-def examples(folder: Path) -> Iterator[Example]:
-    for file in sorted(folder.glob('*.npz')):
-        content = np.load(file)
+def chosen_numbers(length: int, photographs: int | None) -> list[int]:
+    """At most so many of 0..length-1, at equal distances."""
+    count = min(length, photographs or length)
+    return np.linspace(0, length - 1, count).round().astype(int).tolist()
+
+
+def examples(folder: Path, photographs: int | None) -> Iterator[Example]:
+    length = int((folder / 'length').read_text())
+    for index in chosen_numbers(length, photographs):
+        content = np.load(folder / f'{index:04}.npz')
         image = cv2.imread(str(content['path']))
         yield Example(
             image[..., ::-1].copy(), content['probs'].astype(np.float32),
@@ -235,14 +244,14 @@ def measure(example: Example, refine: Refine | None) -> tuple[float, float, floa
     return iou(found, truth, void), iou(band(found), band(truth), void), seconds
 
 
-def table(cache: Path) -> Iterator[str]:
+def table(cache: Path, photographs: int | None) -> Iterator[str]:
     """Lines of Markdown."""
     chosen: dict[str, str] = {}
     tried: dict[tuple[str, str], list[float]] = {
         (way, words): [] for way, of in CANDIDATES.items() for words in of}
     plain: list[float] = []
     for fold in CHOSEN_ON:
-        for example in examples(cache / str(fold)):
+        for example in examples(cache / str(fold), photographs):
             plain.append(measure(example, None)[0])
             for way, words in tried:
                 tried[way, words].append(
@@ -258,7 +267,8 @@ def table(cache: Path) -> Iterator[str]:
                  for way, words in chosen.items()})
     rows = {way: np.array([
         measure(example, refine) for fold in REPORTED
-        for example in examples(cache / str(fold))]) for way, refine in ways.items()}
+        for example in examples(cache / str(fold), photographs)])
+        for way, refine in ways.items()}
     before = rows['as predicted']
     counts = resample_counts(len(before))
     yield ''
@@ -283,13 +293,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument('config', help='config of a model that needs no training')
     parser.add_argument(
         '--cache', type=Path, required=True, help='folder for the probabilities')
+    parser.add_argument(
+        '--photographs', type=int, help='of each fold; default: all of its list')
     add_common_arguments(parser)
     args = parser.parse_args(argv)
     cfg = load_config(args)
     with torch.no_grad():
         for fold in (*CHOSEN_ON, *REPORTED):
-            predict(cfg, fold, args.cache / str(fold))
-        for line in table(args.cache):
+            predict(cfg, fold, args.cache / str(fold), args.photographs)
+        for line in table(args.cache, args.photographs):
             print(line)
 
 
