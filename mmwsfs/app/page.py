@@ -237,8 +237,8 @@ def build_page(finder: Finder, sessions: Sessions) -> gr.Blocks:
         panels = []
         with gr.Row():
             with gr.Column(scale=1, min_width=320):
-                gr.Markdown('### 1 · What it looks like\nDrop photographs; click one to '
-                            'draw on it, if you like.')
+                gr.Markdown('### 1 · What it looks like\nDrop photographs; click one '
+                            'to draw on it, if you like.')
                 for number in range(MAX_CLASSES):
                     panels.append(_class_panel(number, fields))
                 with gr.Row():
@@ -288,7 +288,8 @@ def build_page(finder: Finder, sessions: Sessions) -> gr.Blocks:
                     saved = gr.DownloadButton(visible='hidden', elem_id='saved')
         gr.Markdown(
             f'Photographs of at most {MAX_MEGABYTES} MB and {MAX_MEGAPIXELS} '
-            'megapixels. Uploads are deleted within hours, at the latest as the server ends.')
+            'megapixels. Uploads are deleted within hours, at the latest as the server '
+            'ends.')
 
         _connect_classes(count, panels, add, remove)
         for number in range(MAX_CLASSES):

@@ -21,25 +21,36 @@ class Server:
 
     Attributes:
         url: of the page.
+        folder: where uploads and results are while it serves.
+
+    Raises:
+        OSError: it cannot listen there.
     """
 
     def __init__(self, inferencer: FewShotInferencer, host: str = '127.0.0.1',
                  port: int | None = None) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix='mmwsfs-app-')
+        self.folder = Path(self._folder.name)
         # Read by gradio as it is imported, or as a component is made.
         os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
-        os.environ['GRADIO_TEMP_DIR'] = str(Path(self._folder.name, 'uploads'))
+        os.environ['GRADIO_TEMP_DIR'] = str(self.folder / 'uploads')
         from .finder import Finder
         from .page import EXAMPLE_FOLDER, build_page
         from .session import Sessions
         from .theme import CSS, make_theme
 
-        self._blocks = build_page(Finder(inferencer), Sessions(Path(self._folder.name)))
-        _, self.url, _ = self._blocks.launch(
-            server_name=host, server_port=port, share=False, quiet=True,
-            prevent_thread_lock=True, theme=make_theme(), css=CSS, footer_links=[],
-            max_file_size=f'{4 * MAX_MEGABYTES}mb', ssr_mode=False, pwa=False,
-            allowed_paths=[str(EXAMPLE_FOLDER)])
+        self._blocks = build_page(Finder(inferencer), Sessions(self.folder))
+        try:
+            _, self.url, _ = self._blocks.launch(
+                server_name=host, server_port=port, share=False, quiet=True,
+                prevent_thread_lock=True, theme=make_theme(), css=CSS,
+                footer_links=[], max_file_size=f'{4 * MAX_MEGABYTES}mb',
+                ssr_mode=False, pwa=False, allowed_paths=[str(EXAMPLE_FOLDER)])
+        except OSError as error:
+            self._folder.cleanup()
+            raise OSError(
+                f"the page cannot be served at '{host}', port {port or '7860 to 7959'}: "
+                'the port is taken, or the address is not of this computer') from error
 
     def wait(self) -> None:
         """Serve until Ctrl-C."""

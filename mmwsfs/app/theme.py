@@ -19,7 +19,7 @@ table.presence, table.presence tr { border: 0 !important; }
 table.presence { width: 100%; border-collapse: collapse; font-size: 0.95em; }
 table.presence td { padding: 4px 8px; border: 0; }
 table.presence td.photo { font-weight: 600; overflow-wrap: anywhere;
-  min-width: 96px; }
+  min-width: 112px; }
 table.presence tr:has(td.photo) td {
   border-top: 1px solid var(--border-color-primary); }
 table.presence td.bar { width: 38%; min-width: 70px; }

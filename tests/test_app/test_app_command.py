@@ -4,9 +4,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mmwsfs.apis import FewShotInferencer
 from mmwsfs.app.examples import find_examples
 from mmwsfs.app.session import Sessions
 from mmwsfs.cli import app
@@ -49,3 +51,13 @@ def test_no_photographs_no_examples(tmp_path: Path) -> None:
     for name in ('cheetah', 'cheetah1', 'lion', 'tower'):
         (tmp_path / f'{name}.jpg').touch()
     assert len(find_examples(tmp_path)) == 2
+
+
+def test_taken_port(server: Any, photo_model: FewShotInferencer) -> None:
+    """It is named, and nothing is left behind."""
+    from mmwsfs.app.server import Server
+
+    port = int(server.url.rstrip('/').rsplit(':', 1)[1])
+    with pytest.raises(OSError, match=f"'127.0.0.1', port {port}: the port is taken"):
+        Server(photo_model, port=port)
+    assert server.folder.exists()

@@ -191,17 +191,23 @@ def test_what_is_no_photograph_is_said(
 
 def test_browsers_do_not_see_each_other(
         page: Any, browser: Any, server: Any, toys: list[Path]) -> None:
-    """What one person looked for is not on another one's page, nor kept for long."""
-    describe(page, 1, 'red', toys[0])
-    upload(page, '#queries', toys[1])
-    find(page)
+    """What one person looked for is not on another one's page; it ends with the tab."""
     other = browser.new_page()
     other.goto(server.url)
-    other.wait_for_selector('#find')
-    assert other.locator('.thumbnail-item').count() == 0
-    other.click('#find')
-    assert 'Class 1 has no name' in message(other)
+    describe(other, 1, 'red', toys[0])
+    upload(other, '#queries', toys[1])
+    before = set(server.folder.glob('session-*/*.npy'))
+    find(other)
+    kept, = set(server.folder.glob('session-*/*.npy')) - before
+    assert page.locator('.thumbnail-item').count() == 0
+    page.click('#find')
+    assert 'Class 1 has no name' in message(page)
     other.close()
+    for _ in range(100):
+        if not kept.exists():
+            break
+        page.wait_for_timeout(100)
+    assert not kept.parent.exists()
 
 
 def test_example_is_found(page: Any) -> None:
