@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -23,7 +23,7 @@ from mmwsfs.registry import TRANSFORMS
 from mmwsfs.utils.image_file import to_bgr
 
 # A file, or an image in memory.
-Image = Union[str, Path, np.ndarray, PIL.Image.Image]
+Image = str | Path | np.ndarray | PIL.Image.Image
 
 
 def check_channel_order(channel_order: str) -> None:

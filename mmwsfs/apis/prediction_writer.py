@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -23,7 +23,7 @@ from .output.names import (
 from .output.regions import class_areas, class_boxes
 
 # None is an image in memory.
-Files = Sequence[Union[str, Path, None]]
+Files = Sequence[str | Path | None]
 _PICTURE_SIDE = 400
 _JPEG: dict[str, Any] = dict(format='JPEG', quality=90)
 # Level 1 of 9 takes a quarter of the time of 6 and makes cut-outs a tenth larger.

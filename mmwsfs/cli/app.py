@@ -6,19 +6,20 @@ import argparse
 from collections.abc import Sequence
 from importlib.util import find_spec
 
+from .common import CommandParser, import_openmmlab, program
+
 DESCRIPTION = """\
 Open a page in the browser: show a thing in a few photographs, draw on one if you like,
 and find it in others. The page is served from this computer and needs no network.
 
-    mmwsfs app
-    mmwsfs app --model prototypes --port 8000
+  mmwsfs app
+  mmwsfs app --model prototypes --port 8000
 """
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog='mmwsfs app', description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    """The arguments of ``mmwsfs app``."""
+    parser = CommandParser(program('app'), DESCRIPTION)
     parser.add_argument(
         '--model', default='cst-photos',
         help='name of a model, its checkpoint or its config (default: %(default)s)')
@@ -33,10 +34,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
+    """Serve the page until Ctrl-C.
+
+    Args:
+        argv: its arguments. Defaults to None, those of the process.
+    """
     args = build_parser().parse_args(argv)
     if find_spec('gradio') is None:
         raise SystemExit(
             "mmwsfs app: the page needs gradio: pip install 'mmwsfs[app]'")
+    import_openmmlab()
     from mmwsfs.apis import FewShotInferencer
     from mmwsfs.app.server import Server
 

@@ -6,11 +6,13 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from .common import CommandParser, import_openmmlab, program
+
 DESCRIPTION = """\
 Make one file of a checkpoint that is all one needs to predict:
 
-    mmwsfs publish work_dirs/RUN/iter_500.pth my-model.safetensors
-    mmwsfs predict my-model.safetensors --support cat=a.jpg,b.jpg photos/
+  mmwsfs publish work_dirs/RUN/iter_500.pth my-model.safetensors
+  mmwsfs predict my-model.safetensors --support cat=a.jpg,b.jpg photos/
 
 The file has the weights, what was fitted, and of the config what predicting needs.
 What only training needs is left out, and so is a frozen backbone, which is fetched
@@ -22,9 +24,7 @@ The checkpoint stays as it is, and nothing that it contains is run.
 
 def build_parser() -> argparse.ArgumentParser:
     """The arguments of ``mmwsfs publish``."""
-    parser = argparse.ArgumentParser(
-        'mmwsfs publish', description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = CommandParser(program('publish'), DESCRIPTION)
     parser.add_argument(
         'checkpoint', type=Path, help='a checkpoint of a training run')
     parser.add_argument(
@@ -59,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         argv: its arguments. Defaults to None, those of the process.
     """
     args = build_parser().parse_args(argv)
+    import_openmmlab()
     from mmwsfs.apis.publishing import publish
     try:
         print(publish(
@@ -66,4 +67,4 @@ def main(argv: Sequence[str] | None = None) -> None:
             with_backbone=args.with_backbone, licence=args.licence,
             description=args.description, with_hash=args.hash))
     except (OSError, ValueError) as error:
-        raise SystemExit(f'mmwsfs publish: {error}') from error
+        raise SystemExit(f"{program('publish')}: {error}") from error
