@@ -17,11 +17,13 @@ class _Finder:
 
     def find_spec(self, name: str, path: Sequence[str] | None,
                   target: ModuleType | None = None) -> ModuleSpec | None:
-        """What the other finders find; a module of our name is executed our way."""
+        """What the later finders find; a module of our name is executed our way."""
         if name != self.name:
             return None
-        for finder in sys.meta_path:
-            spec = None if finder is self else finder.find_spec(name, path, target)
+        # Those before this one were asked already, and had nothing.
+        own = [finder is self for finder in sys.meta_path].index(True)
+        for finder in sys.meta_path[own + 1:]:
+            spec = finder.find_spec(name, path, target)
             if spec is not None:
                 if spec.loader is not None:
                     self._wrap(spec.loader)
