@@ -50,7 +50,8 @@ class Server:
             self._folder.cleanup()
             raise OSError(
                 f"the page cannot be served at '{host}', port {port or '7860 to 7959'}: "
-                'the port is taken, or the address is not of this computer') from error
+                'the port is taken, or the address is not of this computer'
+            ) from error
 
     def wait(self) -> None:
         """Serve until Ctrl-C."""
