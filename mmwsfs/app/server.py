@@ -51,7 +51,7 @@ class Server:
             os.environ['GRADIO_TEMP_DIR'] = before
             self._folder.cleanup()
             raise OSError(
-                f"the page cannot be served at '{host}', port {port or '7860 to 7959'}: "
+                f"no page can be served at '{host}', port {port or '7860 to 7959'}: "
                 'the port is taken, or the address is not of this computer'
             ) from error
 
