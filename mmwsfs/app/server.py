@@ -33,6 +33,7 @@ class Server:
         self.folder = Path(self._folder.name)
         # Read by gradio as it is imported, or as a component is made.
         os.environ['GRADIO_ANALYTICS_ENABLED'] = 'False'
+        before = os.environ.get('GRADIO_TEMP_DIR', '')  # empty is as none
         os.environ['GRADIO_TEMP_DIR'] = str(self.folder / 'uploads')
         from .finder import Finder
         from .page import EXAMPLE_FOLDER, build_page
@@ -47,10 +48,12 @@ class Server:
                 footer_links=[], max_file_size=f'{4 * MAX_MEGABYTES}mb',
                 ssr_mode=False, pwa=False, allowed_paths=[str(EXAMPLE_FOLDER)])
         except OSError as error:
+            os.environ['GRADIO_TEMP_DIR'] = before
             self._folder.cleanup()
             raise OSError(
-                f"the page cannot be served at '{host}', port {port or '7860 to 7959'}: "
-                'the port is taken, or the address is not of this computer') from error
+                f"no page can be served at '{host}', port {port or '7860 to 7959'}: "
+                'the port is taken, or the address is not of this computer'
+            ) from error
 
     def wait(self) -> None:
         """Serve until Ctrl-C."""
