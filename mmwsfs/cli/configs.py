@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,15 +26,7 @@ List the configs that come with mmwsfs, print one, or copy one.
   mmwsfs configs --show vit-s_demo_1shot
   mmwsfs configs --copy vit-s_pascal5i_1shot my_config.py
 
-A copy is a small file on top of the config (_base_): write your changes below.
-"""
-COPY = """\
-# On top of {name}; 'mmwsfs configs --show' prints what it says. What stands here
-# goes first: dicts are merged, lists are replaced.
-_base_ = '{prefix}{name}'
-
-# For example:
-# train_cfg = dict(max_iters=1000)
+A copy is the config's own file; what it is made on top of (_base_) stays with mmwsfs.
 """
 
 
@@ -45,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
         '--show', metavar='NAME', help='print the whole config, its bases merged in')
     what.add_argument(
         '--copy', nargs=2, metavar=('NAME', 'FILE'),
-        help='write a config of your own on top of this one')
+        help='write a copy, to be changed')
     return parser
 
 
@@ -87,8 +81,28 @@ def shipped_name(config: str) -> str:
     return path.relative_to(folder).as_posix()
 
 
+def with_named_bases(name: str) -> str:
+    """The text of a config that comes with mmwsfs, to stand in any folder: its bases
+    are ``mmwsfs::...``, wherever that is installed.
+
+    Args:
+        name: ``wsfs/NAME.py``.
+    """
+    text = (config_folder() / name).read_text(encoding='utf-8')
+    lines = text.splitlines(keepends=True)
+    bases = next((node.value for node in ast.parse(text).body
+                  if isinstance(node, ast.Assign)
+                  and getattr(node.targets[0], 'id', None) == '_base_'), None)
+    for node in ast.walk(bases) if bases is not None else ():
+        if isinstance(node, ast.Constant):
+            line = node.lineno - 1  # of one base a line, as all of ours have it
+            base = posixpath.normpath(f'{posixpath.dirname(name)}/{node.value}')
+            lines[line] = lines[line].replace(node.value, PREFIX + base)
+    return ''.join(lines)
+
+
 def copy(config: str, target: Path) -> None:
-    """Write a file on top of a config. What exists is never overwritten."""
+    """Write a config's file to another place. What exists is never overwritten."""
     name = shipped_name(config)
     if target.suffix != '.py':
         raise SystemExit(f"'{target}' is no name of a config: let it end in .py")
@@ -96,7 +110,7 @@ def copy(config: str, target: Path) -> None:
         raise SystemExit(
             f"'{target}' exists, and is not overwritten: name another file")
     try:
-        write_whole(target, COPY.format(name=name, prefix=PREFIX))
+        write_whole(target, with_named_bases(name))
     except OSError as error:
         raise SystemExit(f"'{target}' cannot be written: {error.strerror}") from None
     print(f"wrote '{target}': change it, then mmwsfs train {target}")
