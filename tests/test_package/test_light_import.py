@@ -11,6 +11,7 @@ import pytest
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
 
+from mmwsfs import openmmlab
 from mmwsfs.import_hook import after_import
 from mmwsfs.openmmlab import check_versions
 
@@ -130,3 +131,13 @@ def test_a_missing_openmmlab_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'mmpretrain', None)
     with pytest.raises(RuntimeError, match='needs mmpretrain >= 1.0.0, which cannot'):
         check_versions()
+
+
+@pytest.mark.parametrize('transformers, told', [('4.57.6', False), ('5.24.0', True)])
+def test_transformers_that_mmpretrain_does_not_know(
+        monkeypatch: pytest.MonkeyPatch, transformers: str, told: bool) -> None:
+    """The error of the import says nothing of them."""
+    monkeypatch.setattr(openmmlab, 'version', lambda name: transformers)
+    error = openmmlab.import_failed('mmpretrain', TypeError('NoneType takes none'))
+    assert ("pip install 'transformers<5'" in str(error)) is told
+    assert 'NoneType takes none' in str(error)
