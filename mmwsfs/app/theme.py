@@ -34,6 +34,7 @@ table.presence tr.there td:last-child { font-weight: 600; }
   .grid-container { grid-template-columns: repeat(2, minmax(0, 1fr)) !important; }
   table.presence td { padding: 4px 3px; }
   table.presence td.bar { min-width: 40px; }
+  table.presence td.photo { min-width: 70px; }
 }
 """
 
