@@ -94,7 +94,7 @@ def with_named_bases(name: str) -> str:
                   if isinstance(node, ast.Assign)
                   and getattr(node.targets[0], 'id', None) == '_base_'), None)
     for node in ast.walk(bases) if bases is not None else ():
-        if isinstance(node, ast.Constant):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
             line = node.lineno - 1  # of one base a line, as all of ours have it
             base = posixpath.normpath(f'{posixpath.dirname(name)}/{node.value}')
             lines[line] = lines[line].replace(node.value, PREFIX + base)
