@@ -270,8 +270,8 @@ class FoldRunner:
             begin = file.tell()
             process = subprocess.Popen(
                 [sys.executable, *command], stdout=file, stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL, pass_fds=[self.lock.fileno()],
-                start_new_session=True)
+                stdin=subprocess.DEVNULL, start_new_session=True,
+                **self.lock.handed_on())
             try:
                 while True:
                     try:
@@ -281,7 +281,10 @@ class FoldRunner:
                         status.update(f'{title} {progress(log, begin)}')
             finally:
                 if process.poll() is None:  # we are being stopped
-                    os.killpg(process.pid, signal.SIGTERM)
+                    if hasattr(os, 'killpg'):  # its workers, too
+                        os.killpg(process.pid, signal.SIGTERM)
+                    else:
+                        process.terminate()
                     process.wait()
         if process.returncode:
             fail(f'{title} failed with status {process.returncode}: '

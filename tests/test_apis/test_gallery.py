@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import chromium
 from PIL import Image
 
 from mmwsfs.apis.gallery import write_gallery
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
 EVIL = '</script><script>window.bad=1</script><b onx="\'&amp;'
 HARD = 'a#b%20 c?d&e "q" \'s\' <i> ü日.jpg'
 EMPTY: dict = {}
-
-
-@pytest.fixture(scope='module')
-def browser() -> Iterator[Browser]:
-    with chromium() as started:
-        yield started
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from mmwsfs.apis import FewShotInferencer
 
 CONFIG = Path(__file__).parents[2] / (
     'configs/rivals/prototypes_dinov2-vit-s_pascal5i.py')
-CHROMIUM = Path('/usr/bin/chromium')
 
 
 @pytest.fixture(scope='session')
@@ -34,20 +33,6 @@ def server(photo_model: FewShotInferencer) -> Iterator[Any]:
     served = Server(photo_model)
     yield served
     served.close()
-
-
-@pytest.fixture(scope='session')
-def browser() -> Iterator[Any]:
-    """Chromium without a window."""
-    sync_api = pytest.importorskip(
-        'playwright.sync_api', reason='playwright is not installed')
-    if not CHROMIUM.exists():
-        pytest.skip(f'{CHROMIUM} is not installed')
-    with sync_api.sync_playwright() as driver:
-        chromium = driver.chromium.launch(
-            executable_path=CHROMIUM, args=['--no-sandbox'])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture
