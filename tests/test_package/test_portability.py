@@ -29,7 +29,12 @@ for name in ('fork', 'register_at_fork', 'killpg'):
 
 def test_every_module_is_imported() -> None:
     """Without what POSIX alone has. Modules of optional packages are left out."""
-    said = python(BARE + '''if True:
+    # gradio knows both systems by itself, and has to see which one this is.
+    said = python('''
+import contextlib
+with contextlib.suppress(ImportError):
+    import gradio
+''' + BARE + '''if True:
         import importlib, pkgutil
         import mmwsfs
         count = 0
