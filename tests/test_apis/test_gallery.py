@@ -77,7 +77,7 @@ def gallery(tmp_path: Path) -> Path:
 
 
 def names(page: Page) -> list[str]:
-    return page.locator('#grid .file').all_inner_texts()
+    return page.locator('#grid .file').all_text_contents()
 
 
 def broken(page: Page) -> list[str]:
@@ -120,7 +120,7 @@ def test_the_threshold_marks_present_and_absent_anew(
         page: Page, gallery: Path) -> None:
     page.goto(gallery.as_uri())
     present = page.locator('#grid .row.present')
-    assert present.all_inner_texts()[0].split() == ['cat', 'present', '0.90']
+    assert present.first.inner_text().split() == ['cat', 'present', '0.90']
     assert present.count() == 3
     page.locator('#threshold').fill('0.65')
     assert present.count() == 2
@@ -157,11 +157,11 @@ def test_the_keyboard_is_enough(page: Page, gallery: Path) -> None:
     page.keyboard.press('ArrowRight')
     page.keyboard.press('Enter')
     file = page.locator('#file')
-    assert file.inner_text().startswith('2 / 3')
+    assert file.text_content().startswith('2 / 3')
     page.keyboard.press('ArrowRight')
-    assert file.inner_text().startswith('3 / 3')
+    assert file.text_content().startswith('3 / 3')
     page.keyboard.press('ArrowRight')
-    assert file.inner_text().startswith('1 / 3')
+    assert file.text_content().startswith('1 / 3')
     page.keyboard.press('ArrowLeft')
     page.keyboard.press('Escape')
     assert page.locator('#large').is_hidden()
