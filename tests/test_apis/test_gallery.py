@@ -166,7 +166,7 @@ def test_the_keyboard_is_enough(page: Page, gallery: Path) -> None:
     page.keyboard.press('Escape')
     assert page.locator('#large').is_hidden()
     focused = 'document.activeElement.getAttribute("aria-label")'
-    assert page.evaluate(focused) == 'Enlarge low.jpg'
+    page.wait_for_function(f'{focused} == "Enlarge low.jpg"')  # told after the dialog
 
 
 def test_names_that_look_like_html_or_urls_are_harmless(
