@@ -153,7 +153,9 @@ def test(method: Method, fold: int, args: argparse.Namespace) -> dict:
                  'What is finished stays; the same command continues.')
     else:
         print(f'{title} is finished already', flush=True)
-    masks = (cfg.get('train_dataloader') or {}).get('dataset', {}).get('masks')
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset', {})
+    joined = {part.get('masks') for part in dataset.get('datasets', (dataset, ))}
+    masks = joined.pop() if len(joined) == 1 else ' and '.join(map(str, joined))
     return dict(report, masks_in_training=masks, episodes=episodes(folder, report))
 
 
