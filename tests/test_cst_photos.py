@@ -40,7 +40,7 @@ def test_it_builds(read) -> None:
     sizes = {one.img_size for one in dataset.datasets}
     assert sizes == {cfg.test_dataloader.dataset.img_size}
     assert not sizes.pop() % model.backbone.patch_size
-    assert {one.bare_supports for one in dataset.datasets} == {0.5}
+    assert {one.masked.share for one in dataset.datasets} == {0.5}
 
 
 @pytest.mark.parametrize('fold', range(4))

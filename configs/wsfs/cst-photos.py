@@ -1,8 +1,9 @@
 # The model that comes with the package: trained on photographs of VOC and COCO, all
-# classes of both, for photographs of whatever a person shows it. Queries learn from
-# true masks; supports come with theirs in half of the episodes and without in the
-# other, as a person may draw them or not. docs/model_cards/cst-photos.md says on which
-# photographs, and how good it is; cst-photos_pascal5i.py measures that.
+# classes of both, for photographs of whatever a person shows it, with or without masks
+# of the supports. So half of the images come with their masks: true masks say where
+# things end, pseudo-masks of the others keep what nobody labelled from becoming
+# background. docs/model_cards/cst-photos.md says on which photographs, and how good it
+# is; cst-photos_pascal5i.py measures that.
 _base_ = [
     '../_base_/models/cst_dinov2-vit-s.py',
     '../_base_/datasets/own_images.py',  # a test is of one's own: set data_root, novel
@@ -27,8 +28,7 @@ photographs = dict(
     data_root=data_root,
     split='trn',
     img_size=img_size,
-    masks='all',
-    bare_supports=0.5)
+    masks=0.5)
 voc = dict(
     type='Pascal5iDataset',
     lists='splits/{{$MMWSFS_SPLITS:pascal5i}}',
