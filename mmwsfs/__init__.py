@@ -23,6 +23,9 @@ for _module, _minimum in MINIMUM_VERSIONS.items():
             f'mmwsfs needs {_module.__name__} >= {_minimum}, but '
             f'{_module.__version__} is installed: please upgrade it.')
 
-from .utils import checkpoint_loaders  # noqa: E402, F401  (nothing is unpickled)
+from .utils import (  # noqa: E402, F401
+    checkpoint_loaders,  # nothing is unpickled
+    mmengine_inferencers,  # nor run
+)
 
 __all__ = ['__version__', 'registry']

@@ -24,6 +24,7 @@ from mmwsfs.structures import (
 from mmwsfs.utils.state_dict import check_state_dict
 
 from .decision import Decision, WayLogits, decide
+from .published_backbone import fill_in_backbone
 from .supervision import check_supervision, choose_masks
 
 
@@ -106,6 +107,7 @@ class EpisodeSegmentor(BaseSegmentor):
     def _check_state_dict(self, state_dict: dict[str, Tensor], prefix: str,
                           *args: Any) -> None:
         """Refuse a checkpoint of another model; MMEngine would only warn."""
+        fill_in_backbone(self.backbone, state_dict, prefix)
         check_state_dict(
             {name[len(prefix):]: value for name, value in state_dict.items()
              if name.startswith(prefix)},
