@@ -19,9 +19,10 @@ from mmwsfs.structures import ViTFeatures
 from mmwsfs.visualization import WAY_COLOURS, EpisodeVisualizer, draw_overlay
 from mmwsfs.visualization.overlay import check_opacity, check_palette
 
+from .edges import refine_edges
 from .image_pipeline import Image, ImagePipeline, PreparedImage, check_channel_order
 from .init_model import init_model
-from .label_map import check_threshold
+from .label_map import check_threshold, label_map
 from .prediction_writer import PredictionWriter, thumbnail
 from .prefetch import prefetch
 from .support_file import read_supports, write_supports
@@ -249,6 +250,7 @@ class FewShotInferencer:
                 on_error: Callable[[Image, Exception], None] | None = None,
                 threshold: float = 0.5,
                 absent_pixels: bool = False,
+                edges: bool = False,
                 return_vis: bool = False,
                 opacity: float = 0.5,
                 palette: Palette | None = None,
@@ -267,6 +269,9 @@ class FewShotInferencer:
                 0.5. Another one needs no other prediction: :func:`.label_map`.
             absent_pixels: whether classes that are absent may have pixels all the
                 same, as in the published protocol. Defaults to False.
+            edges: whether pixels follow the photograph's colours, by
+                :func:`~mmwsfs.apis.edges.refine_edges`: ``probs``, and what is made of
+                them. Presence stays the same. Defaults to False.
             return_vis: whether results have ``vis``. Defaults to False.
             opacity, palette: of overlays, see :func:`.draw_overlay`. The palette
                 defaults to None, that function's own.
@@ -301,14 +306,14 @@ class FewShotInferencer:
         writer = WriteBehind(PredictionWriter(
             out_dir, supports.names, supports.pictures, supports.masks,
             model=self.model_name, threshold=threshold, absent_pixels=absent_pixels,
-            queries=images, support_images=supports.support_paths,
+            edges=edges, queries=images, support_images=supports.support_paths,
             negatives=supports.negative_paths, palette=palette, opacity=opacity,
         )) if out_dir else None
         return self._predict_all(
             supports,
             self._read_batches(images, batch_size, on_error, channel_order), writer,
             partial(draw_overlay, palette=palette, opacity=opacity) if return_vis
-            else None, threshold=threshold, absent_pixels=absent_pixels)
+            else None, edges, threshold=threshold, absent_pixels=absent_pixels)
 
     def _read_batches(self, queries: list[Image], batch_size: int,
                       on_error: Callable[[Image, Exception], None] | None,
@@ -332,13 +337,15 @@ class FewShotInferencer:
                      batches: Iterator[list[PreparedImage]],
                      writer: WriteBehind | None,
                      draw: Callable[..., np.ndarray] | None,
+                     edges: bool,
                      **decision: Any) -> Iterator[dict]:
         try:
             for images in batches:
                 features = self._extract(images)
                 for index, image in enumerate(images):
                     result = self._predict_query(
-                        supports, image, features[index:index + 1], **decision)
+                        supports, image, features[index:index + 1], edges,
+                        **decision)
                     if draw:
                         result['vis'] = draw(
                             image.original[..., ::-1], result['label_map'])
@@ -353,7 +360,7 @@ class FewShotInferencer:
 
     @torch.no_grad()
     def _predict_query(self, supports: SupportSet, image: PreparedImage,
-                       features: ViTFeatures, **decision: Any) -> dict:
+                       features: ViTFeatures, edges: bool, **decision: Any) -> dict:
         found = self.model.predict_query(
             features, supports.embedded, supports.shots, image.original.shape[:2],
             supports.negative_of, **decision)
@@ -363,10 +370,15 @@ class FewShotInferencer:
                 f'the prediction for {image.path or "an image in memory"} is NaN or '
                 f"infinite: the weights of '{self.weights or self.model_name}' are of "
                 'no use; take an earlier checkpoint')
+        presence = dict(zip(supports.names, found.scores.tolist()))
+        probs, labels = found.probs.cpu().numpy(), found.label_map.cpu().numpy()
+        if edges:
+            probs = refine_edges(image.original[..., ::-1], probs)
+            labels = label_map(probs, presence, **decision)
         return dict(
             image=image.path,
-            presence=dict(zip(supports.names, found.scores.tolist())),
+            presence=presence,
             present=[name for name, present in zip(supports.names, found.present)
                      if present],
-            label_map=found.label_map.cpu().numpy(),
-            probs=found.probs.cpu().numpy())
+            label_map=labels,
+            probs=probs)

@@ -56,6 +56,8 @@ class PredictionWriter:
         threshold: of presence, for ``predictions.json``. Defaults to 0.5.
         absent_pixels: whether absent classes may have pixels, for
             ``predictions.json``. Defaults to False.
+        edges: whether pixels follow the photograph's colours, for
+            ``predictions.json``. Defaults to False.
         queries: all that are to come, whose folders are mirrored, see
             :class:`~mmwsfs.apis.output.names.ImageStems`. Defaults to none: all files
             lie in one folder.
@@ -75,6 +77,7 @@ class PredictionWriter:
                  model: str | None = None,
                  threshold: float = 0.5,
                  absent_pixels: bool = False,
+                 edges: bool = False,
                  queries: Sequence[object] = (),
                  support_images: Mapping[str, Files] | None = None,
                  negatives: Mapping[str, Files] | None = None,
@@ -91,7 +94,7 @@ class PredictionWriter:
             (self.out_dir / folder).mkdir(parents=True, exist_ok=True)
         self._content: dict[str, Any] = dict(
             format=1, model=model, threshold=threshold, absent_pixels=absent_pixels,
-            classes=self.names,
+            edges=edges, classes=self.names,
             colours=dict(zip(self.names, self.palette.tolist())),
             supports=self._write_supports(supports, masks, support_images or {}),
             negatives={name: [image and str(image) for image in images]

@@ -35,7 +35,7 @@ def write_zip(found: Found, threshold: float, opacity: float, model: str | None,
     writer = PredictionWriter(
         out, found.names, [[each.picture for each in shots] for shots in looked],
         [torch.stack([each.mask for each in shots]) for shots in looked],
-        model=model, threshold=threshold, opacity=opacity,
+        model=model, threshold=threshold, edges=found.edges, opacity=opacity,
         support_images={given.name: [Path(path).name for path in given.supports]
                         for given in found.classes},
         negatives={given.name: [Path(path).name for path in given.negatives]

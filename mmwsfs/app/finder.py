@@ -80,11 +80,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Found:
-    """All that one click gave: what was asked, the supports, an answer a query."""
+    """All that one click gave: what was asked, the supports, an answer a query, and
+    whether the pixels follow the photographs' colours."""
 
     classes: Sequence[ClassInput]
     looked: list[Looked]
     answers: list[Answer]
+    edges: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -121,7 +123,8 @@ class Finder:
 
     def find(self, classes: Sequence[ClassInput], queries: Sequence[str],
              folder: Path, on_bad: Callable[[Exception], None],
-             on_step: Callable[[int], None] = lambda done: None) -> Found:
+             on_step: Callable[[int], None] = lambda done: None,
+             edges: bool = False) -> Found:
         """Look for the classes in the queries.
 
         Args:
@@ -130,6 +133,7 @@ class Finder:
             folder: an empty one for the probabilities.
             on_bad: called with what is wrong with a query, which is left out.
             on_step: called with the number of queries that are done.
+            edges: whether pixels follow the photographs' colours. Defaults to False.
 
         Raises:
             NotUsable: there is no class or query, or one cannot be used.
@@ -151,14 +155,14 @@ class Finder:
         with self._lock:
             looked = self._look(classes)
             for number, result in enumerate(self.inferencer.predict(
-                    usable, on_error=lambda _, error: on_bad(error))):
+                    usable, on_error=lambda _, error: on_bad(error), edges=edges)):
                 probs_file = folder / f'{number}.npy'
                 # Cut, not rounded: what is below 0.5 stays below it.
                 np.save(probs_file, (result['probs'] * _ONE).astype(np.uint16))
                 answers.append(Answer(
                     result['image'], [*result['presence'].values()], probs_file))
                 on_step(number + 1)
-        return Found(classes, looked, answers)
+        return Found(classes, looked, answers, edges)
 
     def _look(self, classes: Sequence[ClassInput]) -> list[Looked]:
         """Give the model the supports, and hear what it took for the thing."""

@@ -98,7 +98,7 @@ class Page:
         return gr.skip() if len(good) == len(gallery or []) else good
 
     def find(self, request: gr.Request, count: int, threshold: float, opacity: float,
-             queries: list[tuple[str, Any]] | None, *fields: Any,
+             edges: bool, queries: list[tuple[str, Any]] | None, *fields: Any,
              progress: gr.Progress = gr.Progress()) -> tuple:
         """Look for the first ``count`` classes in the queries."""
         session = self.sessions[request.session_hash]
@@ -115,7 +115,7 @@ class Page:
             session.found = self.finder.find(
                 classes, paths, session.empty_folder(),
                 lambda error: gr.Warning(escape(str(error)), title='Left out'),
-                lambda done: progress((done, len(paths)), unit='photographs'))
+                lambda done: progress((done, len(paths)), unit='photographs'), edges)
         looked = [(draw_looked(each), looked_caption(session.found, each))
                   for each in session.found.looked]
         return (gr.Column(visible=True), gr.Gallery(looked, visible=True),
@@ -269,6 +269,9 @@ def build_page(finder: Finder, sessions: Sessions) -> gr.Blocks:
                 queries = gr.Gallery(
                     label='Photographs to look in', height=190, elem_id='queries',
                     **_UPLOADS)
+                edges = gr.Checkbox(
+                    label="Follow the photograph's edges", container=False,
+                    elem_id='edges')
                 start = gr.Button('Find', variant='primary', elem_id='find')
                 with gr.Column(visible=False, elem_id='results') as results:
                     gr.Markdown('### 3 · What was found')
@@ -301,7 +304,7 @@ def build_page(finder: Finder, sessions: Sessions) -> gr.Blocks:
         for gallery in [queries, *fields[1::3], *fields[2::3]]:
             gallery.upload(page.uploaded, gallery, gallery, **_LIGHT)
         start.click(
-            page.find, [count, threshold, opacity, queries, *fields],
+            page.find, [count, threshold, opacity, edges, queries, *fields],
             [results, looked, answers, table], api_visibility='private')
         for slider in (threshold, opacity):
             slider.change(page.show, [threshold, opacity], [answers, table],

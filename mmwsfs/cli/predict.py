@@ -119,6 +119,9 @@ def _add_decisions(group: argparse._ArgumentGroup) -> None:
         '--keep-absent', action='store_true',
         help='outline a class even where it is called absent')
     group.add_argument(
+        '--edges', action='store_true',
+        help='let outlines follow the colours of the photograph')
+    group.add_argument(
         '--every', type=_seconds, default=1.0, metavar='SECONDS',
         help='between two frames of a video; default: 1')
 
@@ -274,7 +277,8 @@ def run(args: argparse.Namespace) -> list[Exception]:
     results = cast('Generator[dict, None, None]', inferencer.predict(
         queries, batch_size=args.batch_size, out_dir=args.out,
         on_error=lambda query, error: errors.append(error),
-        threshold=args.threshold, absent_pixels=args.keep_absent))
+        threshold=args.threshold, absent_pixels=args.keep_absent,
+        edges=args.edges))
     terminal = Console(stderr=True)
     try:
         with open_exports(args.out, args.export, list(supports), queries,

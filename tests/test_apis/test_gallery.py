@@ -57,7 +57,7 @@ def write(folder: Path, classes: list[str], queries: list[dict],
     picture(folder / 'supports/1 #.jpg')
     content = dict(
         format=1, model='cst-photos', threshold=0.5, absent_pixels=False,
-        classes=classes, colours={name: [230, 60, 60] for name in classes},
+        edges=False, classes=classes, colours={name: [230, 60, 60] for name in classes},
         supports={name: [dict(image='s.jpg', picture='supports/1 #.jpg')]
                   for name in classes},
         negatives=negatives, predictions=queries)

@@ -45,7 +45,7 @@ def test_predictions_json(image: np.ndarray, tmp_path: Path) -> None:
     """All that its definition names, and every file is there."""
     writer = make_writer(
         tmp_path, model='cst-photos', threshold=0.25, absent_pixels=True,
-        queries=['photos/a.jpg', 'photos/trip/x.jpg'],
+        edges=True, queries=['photos/a.jpg', 'photos/trip/x.jpg'],
         support_images=dict(cat=['a.jpg'], dog=[None]), negatives=dict(cat=['n.jpg']))
     writer.write(image, result())
     writer.close()
@@ -53,7 +53,8 @@ def test_predictions_json(image: np.ndarray, tmp_path: Path) -> None:
     entry, = content.pop('predictions')
     assert content == dict(
         format=1, model='cst-photos', threshold=0.25, absent_pixels=True,
-        classes=CLASSES, colours=dict(cat=[230, 60, 60], dog=[60, 130, 240]),
+        edges=True, classes=CLASSES,
+        colours=dict(cat=[230, 60, 60], dog=[60, 130, 240]),
         supports=dict(
             cat=[dict(image='a.jpg', picture='supports/cat_1.jpg')],
             dog=[dict(image=None, picture='supports/dog_1.jpg')]),

@@ -117,6 +117,32 @@ def test_upload_find_threshold_download(
         assert Image.open(archive.open(first['cutouts']['plane'])).mode == 'RGBA'
 
 
+def test_edges_are_asked_for(
+        page: Any, toys: list[Path], photo_model: Any, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """The box is off at first; ticked, the model is told, and the zip says so."""
+    asked = []
+    predict = photo_model.predict
+    monkeypatch.setattr(photo_model, 'predict', lambda *args, **kwargs: (
+        asked.append(kwargs['edges']), predict(*args, **kwargs))[1])
+    describe(page, 1, 'red', toys[0])
+    upload(page, '#queries', toys[1])
+    find(page)
+    page.check('#edges input')
+    page.click('#find')
+    for _ in range(100):
+        if len(asked) == 2:
+            break
+        page.wait_for_timeout(100)
+    assert asked == [False, True]
+    page.wait_for_timeout(3000)  # until it is found
+    with page.expect_download() as download:
+        page.click('#save')
+    download.value.save_as(tmp_path / 'found.zip')
+    with zipfile.ZipFile(tmp_path / 'found.zip') as archive:
+        assert json.loads(archive.read('predictions.json'))['edges'] is True
+
+
 def test_drawing_counts_as_mask(page: Any, planes: list[Path]) -> None:
     """A stroke on a support becomes its mask, and is shown as what was looked at."""
     describe(page, 1, 'plane', planes[0])

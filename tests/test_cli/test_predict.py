@@ -344,14 +344,14 @@ def test_models(fake) -> None:
 
 
 def test_decisions_are_handed_on(fake) -> None:
-    """Threshold, pixels of absent classes and the size of batches; by default the
-    rule for photographs."""
+    """Threshold, pixels of absent classes, edges and the size of batches; by default
+    the rule for photographs."""
     fake('cst-photos', 'queries')
     fake('cst-photos', 'queries', '--threshold', '0.7', '--keep-absent',
-         '--batch-size', '4')
+         '--edges', '--batch-size', '4')
     for call, expected in zip(FakeInferencer.calls, (
-            (0.5, False, 1), (0.7, True, 4))):
-        assert (call['threshold'], call['absent_pixels'],
+            (0.5, False, False, 1), (0.7, True, True, 4))):
+        assert (call['threshold'], call['absent_pixels'], call['edges'],
                 call['batch_size']) == expected
 
 
@@ -483,7 +483,7 @@ def test_help_speaks_of_all(capsys: pytest.CaptureFixture) -> None:
         words = shlex.split(example.replace('\\\n', ' '))
         assert build_parser().parse_intermixed_args(words[2:]).queries
     for option in ('--support', '--not', '--mask', '--threshold', '--export', '--every',
-                   '--sort-into', '--weights', '--keep-absent'):
+                   '--sort-into', '--weights', '--keep-absent', '--edges'):
         assert option in text
 
 

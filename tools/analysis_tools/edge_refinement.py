@@ -14,7 +14,6 @@ paired bootstrap over photographs, and seconds per photograph.
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,21 +22,18 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from rich.progress import track
 
 from mmwsfs.apis import init_model
+from mmwsfs.apis.edges import refine_edges
+from mmwsfs.cli.common import add_common_arguments, load_config
 from mmwsfs.evaluation.bootstrap import percentile_interval, resample_counts
 from mmwsfs.registry import DATASETS
 from mmwsfs.structures import VOID
 from mmwsfs.utils.areas import label_areas
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from cli import add_common_arguments, load_config  # noqa: E402
 
 CHOSEN_ON, REPORTED = (0, 3), (1, 2)
 Refine = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -107,34 +103,9 @@ def guided(radius: float, eps: float, side: int = 512, grey: bool = False) -> Re
     return refine
 
 
-def pixel_adaptive(num_iters: int, side: int = 256,
-                   dilations: Sequence[int] = (1, 2, 4, 8),
-                   bandwidth: float = 0.3) -> Refine:
-    """Every pixel takes the mean of neighbours of like colour, again and again (PAMR,
-    Araslanov and Roth, CVPR 2020; PAR, Ru et al., CVPR 2022), at a working size."""
-    def neighbours(x: torch.Tensor) -> torch.Tensor:
-        height, width = x.shape[-2:]
-        reach = max(dilations)
-        padded = F.pad(x[None], [reach] * 4, mode='replicate')[0]
-        return torch.stack([
-            padded[:, reach + y * d:reach + y * d + height,
-                   reach + x_ * d:reach + x_ * d + width]
-            for d in dilations for y in (-1, 0, 1) for x_ in (-1, 0, 1) if y or x_])
-
-    def refine(image: np.ndarray, probs: np.ndarray) -> np.ndarray:
-        height, width = probs.shape
-        scale = min(1.0, side / max(height, width))
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        guide = torch.from_numpy(
-            cv2.resize(image, size, interpolation=cv2.INTER_AREA)).permute(2, 0, 1)
-        around = neighbours(guide.float())
-        distance = (around - guide) / (bandwidth * around.std(0) + 1e-6)
-        weights = (-distance.square().mean(1)).softmax(0)
-        p = torch.from_numpy(cv2.resize(probs, size, interpolation=cv2.INTER_AREA))
-        for _ in range(num_iters):
-            p = (neighbours(p[None])[:, 0] * weights).sum(0)
-        return cv2.resize(p.numpy(), (width, height), interpolation=cv2.INTER_LINEAR)
-    return refine
+def pixel_adaptive(image: np.ndarray, probs: np.ndarray) -> np.ndarray:
+    """What a prediction with edges does."""
+    return refine_edges(image, probs[None])[0]
 
 
 def grab_cut(low: float, high: float, num_iters: int = 2, side: int = 320) -> Refine:
@@ -166,8 +137,7 @@ CANDIDATES: dict[str, dict[str, Refine]] = {
     'guided filter, grey': {
         f'radius {r}, eps {e}': guided(r, e, grey=True)
         for r in (0.02, 0.04) for e in (1e-3, )},
-    'pixel-adaptive': {
-        f'{n} iterations': pixel_adaptive(n) for n in (5, 10)},
+    'pixel-adaptive': {'10 iterations': pixel_adaptive},
     'GrabCut': {
         f'between {low} and {high}': grab_cut(low, high)
         for low, high in ((0.3, 0.7), (0.1, 0.9))},

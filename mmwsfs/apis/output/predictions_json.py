@@ -8,6 +8,7 @@ Every path of a file that was written is below the folder of ``predictions.json`
       "model": "cst-photos",            what was asked for: a name, a file, or null
       "threshold": 0.5,                 a class is present above this probability
       "absent_pixels": false,           whether absent classes may have pixels
+      "edges": false,                   whether pixels follow the photograph's colours
       "classes": ["cat", "dog"],        in the order of the label maps: 1, 2, ...
       "colours": {"cat": [230, 60, 60], "dog": [60, 130, 240]},             RGB
       "supports": {
