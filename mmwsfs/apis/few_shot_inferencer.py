@@ -273,8 +273,9 @@ class FewShotInferencer:
                 :func:`~mmwsfs.apis.edges.refine_edges`: ``probs``, and what is made of
                 them. Presence stays the same. Defaults to False.
             return_vis: whether results have ``vis``. Defaults to False.
-            opacity, palette: of overlays, see :func:`.draw_overlay`. The palette
-                defaults to None, that function's own.
+            opacity, palette: of overlays, see
+                :func:`~mmwsfs.visualization.draw_overlay`. The palette defaults to
+                None, that function's own.
             channel_order: of arrays, 'bgr' or 'rgb'. Defaults to 'bgr'.
 
         Yields:

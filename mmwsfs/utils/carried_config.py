@@ -39,7 +39,7 @@ def predicting_part(values: Mapping[str, Any], what: str) -> dict[str, Any]:
     weights.
 
     Args:
-        values: variables of a config, as :func:`parse_config` gives them.
+        values: variables of a config, as :func:`.parse_config` gives them.
         what: the file that carries it, for messages.
 
     Returns:

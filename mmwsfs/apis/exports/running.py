@@ -48,7 +48,7 @@ def open_exports(out_dir: str | Path, formats: Sequence[str], classes: Sequence[
 
     Args:
         out_dir: gets a folder for each format, of its name.
-        formats: keys of :data:`EXPORTS`.
+        formats: keys of ``EXPORTS``.
         classes: names of the classes, in the order of the label maps.
         queries: the files that are predicted.
         sort_into: folder for :class:`.SortedCopies`. Defaults to None, none.

@@ -19,7 +19,7 @@ def csv_table(predictions: Iterable[Mapping[str, Any]]) -> str:
             :mod:`~mmwsfs.apis.output.predictions_json`.
 
     Returns:
-        str: one line a prediction and class under a line of :data:`COLUMNS`.
+        str: one line a prediction and class under a line of ``COLUMNS``.
         ``present`` is 1 or 0, ``area`` a share of the photograph, the box in pixels and
         empty where the class has none.
     """
