@@ -31,11 +31,13 @@ autodoc_typehints_format = 'short'
 napoleon_use_ivar = True
 
 # Names of other packages, whose references are on the net: a build does not need it.
-nitpick_ignore = [('py:class', name) for name in ('optional', 'Path', 'Tensor')]
+nitpick_ignore = [
+    ('py:class', name) for name in ('optional', 'Path', 'Runner', 'Tensor')]
 nitpick_ignore_regex = [
     ('py:.*', r'(mmcv|mmengine|mmpretrain|mmseg|numpy|PIL|pycocotools|torch)\..*'),
-    ('py:class', r'mmwsfs\..*\.(T|Kind)'),  # type variables
-    ('py:.*', r'(collections|contextlib|logging|np|nn|pathlib)\..*'),
+    ('py:class', r'mmwsfs\..*\.(T|Kind|Given|Made)'),  # type variables
+    ('py:.*', r'(argparse|collections|concurrent|contextlib|logging)\..*'),
+    ('py:.*', r'(np|nn|pathlib)\..*'),
 ]
 
 html_theme = 'furo'

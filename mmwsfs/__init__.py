@@ -1,28 +1,47 @@
-"""Weakly-supervised few-shot classification and segmentation for MMSegmentation."""
+"""Weakly-supervised few-shot classification and segmentation for MMSegmentation.
 
-import mmcv
-import mmengine
-import mmpretrain
-import mmseg
-from mmengine.utils import digit_version
+Importing this module alone costs next to nothing: no torch, no OpenMMLab. What MMEngine
+has to know of mmwsfs it is told as soon as the part concerned is imported, by whomever:
+where our configs lie, and that its loaders of checkpoints unpickle nothing.
+"""
 
-from . import registry
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from .import_hook import after_import
 from .version import __version__
 
-# The modules' own versions are read, never a distribution's name: the same module
-# comes from several distributions.
-MINIMUM_VERSIONS = {
-    mmengine: '0.10.0',
-    mmcv: '2.0.0',
-    mmseg: '1.0.0',
-    mmpretrain: '1.0.0',
-}
-for _module, _minimum in MINIMUM_VERSIONS.items():
-    if digit_version(_module.__version__) < digit_version(_minimum):
-        raise ImportError(
-            f'mmwsfs needs {_module.__name__} >= {_minimum}, but '
-            f'{_module.__version__} is installed: please upgrade it.')
-
-from .utils import checkpoint_loaders  # noqa: E402, F401  (nothing is unpickled)
+if TYPE_CHECKING:
+    from . import registry
 
 __all__ = ['__version__', 'registry']
+
+
+def _know_our_configs() -> None:
+    """``mmwsfs::wsfs/NAME.py`` names a config: our distribution is called as we are."""
+    sys.modules['mmengine.config.utils'].MODULE2PACKAGE.setdefault('mmwsfs', 'mmwsfs')
+
+
+def _guard_loaders() -> None:
+    """A checkpoint runs nothing, in whichever tool, before any component is built."""
+    import_module('mmwsfs.utils.checkpoint_loaders')
+
+
+def _guard_inferencers() -> None:
+    """Nor does a config that a checkpoint carries."""
+    import_module('mmwsfs.utils.mmengine_inferencers')
+
+
+after_import('mmengine.config.utils', _know_our_configs)
+after_import('mmengine.runner', _guard_loaders)
+after_import('mmengine.infer', _guard_inferencers)
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name == 'registry':
+        return import_module('mmwsfs.registry')
+    raise AttributeError(f"module 'mmwsfs' has no attribute '{name}'")

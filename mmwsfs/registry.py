@@ -10,10 +10,15 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from mmengine.registry import Registry
-from mmseg import registry as mmseg
+from .openmmlab import check_versions
 
-from .argument_check import check_arguments
+check_versions()  # before anything fails for another reason
+
+from mmengine.registry import Registry  # noqa: E402
+from mmseg import registry as mmseg  # noqa: E402
+
+from .argument_check import check_arguments  # noqa: E402
+from .utils import checkpoint_loaders  # noqa: E402, F401  (nothing is unpickled)
 
 
 class _Registry(Registry):

@@ -9,11 +9,13 @@ import traceback
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.distributed
+from browser import chromium
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from PIL import Image
@@ -50,6 +52,14 @@ def shared_data() -> Path:
             pytest.fail(f'{reason}: CI must not skip the tests that need it')
         pytest.skip(reason)
     return SHARED_DATA
+
+
+@pytest.fixture(scope='module')
+def browser() -> Iterator[Any]:
+    """Chromium. It ends with the module: while it runs, this thread has a running event
+    loop, which a notebook's tests would be refused by."""
+    with chromium() as started:
+        yield started
 
 
 def _mask(number: int, other: int | None, size: tuple[int, int]) -> np.ndarray:

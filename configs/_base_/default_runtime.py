@@ -1,4 +1,5 @@
 default_scope = 'mmwsfs'
+scope = 'mmwsfs'  # the name by which mmseg's get_flops.py asks for it
 custom_imports = dict(imports=['mmwsfs'], allow_failed_imports=False)
 runner_type = 'mmwsfs.TrainingRunner'  # of mmseg's tools/train.py; ours take it
 env_cfg = dict(

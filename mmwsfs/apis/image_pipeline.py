@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -23,7 +23,15 @@ from mmwsfs.registry import TRANSFORMS
 from mmwsfs.utils.image_file import to_bgr
 
 # A file, or an image in memory.
-Image = Union[str, Path, np.ndarray, PIL.Image.Image]
+Image = str | Path | np.ndarray | PIL.Image.Image
+
+
+def check_channel_order(channel_order: str) -> None:
+    """Raise a ValueError where the order of an array's channels is not known."""
+    if channel_order not in ('bgr', 'rgb'):
+        raise ValueError(
+            f"channel_order={channel_order!r}: arrays are 'bgr', as of mmcv.imread, or "
+            "'rgb'")
 
 
 class PreparedImage(NamedTuple):
@@ -78,6 +86,11 @@ class ImagePipeline:
              and self._name(transform) == 'LoadObjectMask'), None)
         self.transforms = Compose([TRANSFORMS.build(step) for step in transforms[1:]])
 
+    @property
+    def settings(self) -> str:
+        """All that is done to an image, as text."""
+        return f'{self.load}\n{self.transforms}'
+
     @staticmethod
     def _loads_masks(config: dict) -> bool:
         kind = config['type']
@@ -89,20 +102,23 @@ class ImagePipeline:
         """The type's name without its scope; of a class, its own."""
         return getattr(config['type'], '__name__', config['type']).split('.')[-1]
 
-    def __call__(self, image: Image, mask: Image | None = None) -> PreparedImage:
+    def __call__(self, image: Image, mask: Image | None = None,
+                 channel_order: str = 'bgr') -> PreparedImage:
         """
         Args:
-            image: a file; an array, (H, W, 3) uint8, BGR as of ``mmcv.imread``; or a
-                PIL image.
+            image: a file; an array, (H, W, 3) uint8; or a PIL image.
             mask: of the same size, such a one or an array (H, W) of bool or integers.
                 What marks the object says
                 :func:`~mmwsfs.datasets.transforms.mask_file.object_mask`.
+            channel_order: of an array, 'bgr' as of ``mmcv.imread``, or 'rgb'. Files
+                and PIL images know theirs. Defaults to 'bgr'.
 
         Raises:
             FileNotFoundError: a file is missing.
-            ValueError: something is no image or mask as above.
+            ValueError: something is no image or mask as above, or the order is another.
         """
-        results = self._load_image(image)
+        check_channel_order(channel_order)
+        results = self._load_image(image, channel_order)
         original = results['img']
         if mask is not None:
             results['gt_seg_map'] = self._load_mask(mask, image, original.shape[:2])
@@ -113,9 +129,9 @@ class ImagePipeline:
             to_tensor(results['img']),
             None if mask is None else torch.from_numpy(results['gt_seg_map'] > 0))
 
-    def _load_image(self, image: Image) -> dict:
+    def _load_image(self, image: Image, channel_order: str) -> dict:
         if not isinstance(image, (str, Path)):
-            return self.load_array(dict(img=self._in_memory(image)))
+            return self.load_array(dict(img=self._in_memory(image, channel_order)))
         try:
             return self.load(dict(img_path=str(image)))
         except FileNotFoundError:
@@ -125,9 +141,10 @@ class ImagePipeline:
             raise ValueError(
                 f"{self.role} image '{image}' cannot be read: {error}") from error
 
-    def _in_memory(self, image: np.ndarray | PIL.Image.Image) -> np.ndarray:
+    def _in_memory(self, image: np.ndarray | PIL.Image.Image,
+                   channel_order: str) -> np.ndarray:
         if isinstance(image, PIL.Image.Image):
-            return to_bgr(image)
+            image, channel_order = self._of_pillow(image), 'bgr'
         if not isinstance(image, np.ndarray):
             raise ValueError(
                 f'a {self.role} image must be a file, an array or a PIL image, but is '
@@ -136,7 +153,17 @@ class ImagePipeline:
             raise ValueError(
                 f'a {self.role} image must be (H, W, 3) uint8, but is '
                 f'{image.shape} {image.dtype}')
-        return image
+        if not image.size:
+            raise ValueError(
+                f'a {self.role} image is {image.shape}: it has no pixels')
+        return image[..., ::-1] if channel_order == 'rgb' else image
+
+    def _of_pillow(self, image: PIL.Image.Image) -> np.ndarray:
+        try:
+            return to_bgr(image)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f'a {self.role} image of Pillow cannot be read: {error}') from error
 
     def _load_mask(self, mask: Image, image: Image, size: tuple[int, int]
                    ) -> np.ndarray:

@@ -50,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         import_module(f'mmwsfs.cli.{command}').main(arguments)
     else:
         near = difflib.get_close_matches(command, COMMANDS, 1)
-        guess = f": did you mean '{near[0]}'?" if near else ''
-        raise SystemExit(
-            f"mmwsfs: there is no command '{command}'{guess}\n\n{usage()}")
+        guess = f", did you mean '{near[0]}'?" if near else ''
+        print(f"mmwsfs: there is no command '{command}'{guess} ('mmwsfs --help' lists "
+              'them)', file=sys.stderr)
+        raise SystemExit(2)

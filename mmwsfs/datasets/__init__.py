@@ -1,6 +1,7 @@
 from .coco20i import Coco20iDataset
 from .demo_shapes_dataset import DemoShapesDataset
 from .episode import Episode, EpisodeKey
+from .few_shot_concat import FewShotConcatDataset
 from .few_shot_folder import FewShotFolderDataset
 from .pascal5i import Pascal5iDataset
 from .samplers import EvalEpisodeSampler, TrainEpisodeSampler
@@ -16,7 +17,7 @@ from .transforms import (
 
 __all__ = [
     'Coco20iDataset', 'DemoShapesDataset', 'Episode', 'EpisodeKey', 'EpisodeTransform',
-    'EvalEpisodeSampler', 'FewShotFolderDataset', 'LoadCocoLabelMap',
-    'LoadImageFromFile', 'LoadLabelMap', 'LoadObjectMask', 'LoadTags',
-    'PackEpisodeInputs', 'Pascal5iDataset', 'TrainEpisodeSampler'
+    'EvalEpisodeSampler', 'FewShotConcatDataset', 'FewShotFolderDataset',
+    'LoadCocoLabelMap', 'LoadImageFromFile', 'LoadLabelMap', 'LoadObjectMask',
+    'LoadTags', 'PackEpisodeInputs', 'Pascal5iDataset', 'TrainEpisodeSampler'
 ]

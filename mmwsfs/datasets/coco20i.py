@@ -8,6 +8,7 @@ import numpy as np
 
 from mmwsfs.registry import DATASETS
 
+from .all_classes import entries_without, left_out_numbers
 from .coco_annotations import CocoAnnotations
 from .few_shot_dataset import FewShotDataset
 from .held_out import held_out_base
@@ -39,16 +40,21 @@ class Coco20iDataset(FewShotDataset):
     no annotation file is read.
 
     Args:
-        fold (int): the fold held out, 0..3.
+        fold (int, optional): the fold held out, 0..3. None, of ``split='trn'`` alone:
+            none is, and training reads the trn and the val lists of all four.
         lists (str): folder with ``trn/fold*.json.gz`` and ``val/fold*.json.gz``,
             relative to ``data_root``.
         ann_files (str | Sequence[str]): COCO JSON files, relative to ``data_root``;
             each image has to be in one of them. Read only with masks.
         data_prefix (dict): ``img_path``, the folder of the images under ``data_root``.
+        leave_out (Sequence[str]): with ``fold=None`` names of classes that are not
+            trained on; images that the lists name for one are left out. Defaults to
+            none.
         **kwargs: as for :class:`.FewShotDataset`.
 
     Raises:
-        ValueError: unknown fold; a damaged list or annotation file.
+        ValueError: unknown fold; a damaged list or annotation file; no fold to test on;
+            an unknown class to be left out.
         FileNotFoundError: a list, an annotation file or the image folder is missing.
     """
 
@@ -57,12 +63,14 @@ class Coco20iDataset(FewShotDataset):
 
     def __init__(self,
                  *,
-                 fold: int,
+                 fold: int | None,
                  lists: str,
                  ann_files: str | Sequence[str] = (),
                  data_prefix: dict = dict(img_path='coco'),
+                 leave_out: Sequence[str] = (),
                  **kwargs: Any) -> None:
-        self.fold: int = fold
+        self.fold = fold
+        self.leave_out = leave_out
         self.lists = lists
         self.ann_files = [ann_files] if isinstance(ann_files, str) else ann_files
         self._paths: dict[str, str] | None = None
@@ -70,22 +78,35 @@ class Coco20iDataset(FewShotDataset):
         super().__init__(data_prefix=data_prefix, **kwargs)
 
     def source(self) -> str:
-        """The list file; of held-out base photographs a pattern."""
-        fold = '*' if self.choice.selection == 'base' else self.fold
-        return str(self._under_root(self.lists) / self.split / f'fold{fold}.json.gz')
+        """The list file; of held-out base photographs, and without a fold, a pattern.
+        """
+        split = '*' if self.fold is None else self.split
+        base = self.fold is None or self.choice.selection == 'base'
+        fold = '*' if base else self.fold
+        return str(self._under_root(self.lists) / split / f'fold{fold}.json.gz')
 
     def split_classes(self) -> list[int]:
-        """The fold's classes, or the others."""
-        return split_classes(
-            self.split, self.fold, len(self.metainfo['classes']), interleaved=True)
+        """The fold's classes, or the others; all but those left out without a fold."""
+        classes = self.metainfo['classes']
+        self._left_out = left_out_numbers(
+            self.fold, self.split, self.leave_out, classes)
+        if self.fold is None:
+            return [number for number in range(1, len(classes) + 1)
+                    if number not in self._left_out]
+        return split_classes(self.split, self.fold, len(classes), interleaved=True)
 
     def load_entries(self) -> list[tuple[str, int]]:
         """Images by class, in the list's order."""
+        if self.fold is None:
+            return entries_without(
+                [entry for split in ('trn', 'val') for fold in range(FOLDS)
+                 for entry in self._read(split, fold)], self._left_out)
         return self._read(self.split, self.fold)
 
     def load_base_entries(self) -> list[tuple[str, int]]:
         """Of the other folds' val lists; see
         :func:`~mmwsfs.datasets.held_out.held_out_base`."""
+        assert self.fold is not None  # split 'val' has one
         others = [fold for fold in range(FOLDS) if fold != self.fold]
         return held_out_base(
             [entry for fold in others for entry in self._read('val', fold)],

@@ -9,9 +9,9 @@ from __future__ import annotations
 import colorsys
 import math
 import tempfile
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Callable
 
 import cv2
 import numpy as np

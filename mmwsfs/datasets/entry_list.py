@@ -120,7 +120,7 @@ class EntryList:
             raise ValueError(
                 f'every image of {self} shows {names}, all its classes, so that '
                 "training can only learn 'present': add images of at least one other "
-                'class')
+                'class, or predict without training: mmwsfs predict cst-photos')
         else:
             print_log(
                 f'{full} of {len(self.labels_of)} images of {self} show all its '

@@ -13,6 +13,7 @@ from mmengine.utils import is_abs
 from mmwsfs.argument_check import check_arguments
 from mmwsfs.structures import LazyImage
 from mmwsfs.utils.files import write_whole
+from mmwsfs.utils.protocols import PROTOCOLS
 
 from .entry_list import EntryList
 from .episode import Episode, EpisodeKey
@@ -24,8 +25,6 @@ from .held_out import NO_HELD_OUT
 from .object_size import SizedEpisodes, object_share
 from .partial_masks import MaskChoice, refuse_old_arguments
 from .transforms import EpisodeTransform
-
-PROTOCOLS = ('FS-CS', 'FS-S')
 
 
 @check_arguments
@@ -57,6 +56,10 @@ class FewShotDataset(BaseDataset):
             parts of larger ones. Defaults to 0.
         support_masks (bool, optional): whether the masks of supports are loaded as the
             queries' are. Defaults to None: in 'trn', not in 'val'.
+        bare_supports (float): of 'trn': the share, 0..1, of episodes whose supports
+            come without the masks that they carry, as the photographs of somebody who
+            draws none; an episode's own seed says which. For a model of supervision
+            'mixed'. Defaults to 0.
         img_size (int, optional): pixels a side of all images, from which the pipeline
             is built; see :func:`~mmwsfs.datasets.episode_pipeline.episode_pipeline`.
             Defaults to None.
@@ -105,6 +108,7 @@ class FewShotDataset(BaseDataset):
                  masks: str | float = 'all',
                  mask_seed: int = 0,
                  support_masks: bool | None = None,
+                 bare_supports: float = 0.,
                  img_size: int | None = None,
                  pipeline: Sequence[dict | Callable] | None = None,
                  restrict_to_existing: bool = False,
@@ -121,6 +125,10 @@ class FewShotDataset(BaseDataset):
         if support_masks not in (None, True, False):
             raise ValueError(
                 f'support_masks={support_masks!r} must be True, False or None')
+        if not 0 <= bare_supports <= 1 or (bare_supports and split != 'trn'):
+            raise ValueError(
+                f"bare_supports={bare_supports!r} is not in 0..1, of split 'trn': the "
+                'share of training episodes whose supports come without masks')
         self.choice = EpisodeChoice(
             split, protocol, selection, augmentation, object_size)
         self.split = split
@@ -131,6 +139,7 @@ class FewShotDataset(BaseDataset):
         self.episodes = episodes
         self.masked = MaskChoice(masks, mask_seed)
         self.support_masks = split == 'trn' if support_masks is None else support_masks
+        self.bare_supports = bare_supports
         self.img_size = img_size
         self.restrict_to_existing = restrict_to_existing
         super().__init__(
@@ -307,15 +316,30 @@ class FewShotDataset(BaseDataset):
     def __getitem__(self, key: int | EpisodeKey) -> dict:
         """The episode of a key (see :meth:`draw`), through the pipeline."""
         episode = self.draw(key)
+        number = key.seed if isinstance(key, EpisodeKey) else key
+        supports = [
+            [self._image(name) for name in names] for names in episode.supports]
+        # A generator beside the one that draws the episode, which stays as it is.
+        if self.bare_supports > np.random.default_rng((number, 1)).random():
+            for image in sum(supports, []):
+                image['has_mask'] = False
         return self.pipeline(dict(
-            episode=key.seed if isinstance(key, EpisodeKey) else key,
+            episode=number,
             query=self._image(episode.query),
-            supports=[
-                [self._image(name) for name in names] for names in episode.supports],
+            supports=supports,
             class_ids=list(episode.classes),
             classes=self.metainfo['classes']))
 
     # ------------------------------------------------------------ images by themselves
+    def known_classes(self, name: str) -> list[int]:
+        """The class numbers of which it is known whether an image shows them."""
+        return self.class_ids
+
+    @property
+    def can_be_lazy(self) -> bool:
+        """Whether the pipeline augments nothing, so that pixels may stay unread."""
+        return self._lazy_transform() is not None
+
     def read_lazily(self) -> bool:
         """Leave pixels unread, for a model that caches features, and say whether that
         can be: the pipeline augments nothing. Before worker processes begin."""

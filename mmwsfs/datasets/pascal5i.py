@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mmseg.utils import get_classes, get_palette
@@ -9,6 +9,7 @@ from mmseg.utils import get_classes, get_palette
 from mmwsfs.registry import DATASETS
 from mmwsfs.utils.file_names import normal_name, on_disk
 
+from .all_classes import entries_without, left_out_numbers
 from .few_shot_dataset import FewShotDataset
 from .folders import folder_content
 from .held_out import held_out_base
@@ -24,16 +25,21 @@ class Pascal5iDataset(FewShotDataset):
     of the other three.
 
     Args:
-        fold (int): the fold held out, 0..3.
+        fold (int, optional): the fold held out, 0..3. None, of ``split='trn'`` alone:
+            none is, and training reads the trn and the val lists of all four.
         lists (str): folder with ``trn/fold*.txt`` and ``val/fold*.txt``, relative to
             ``data_root``.
         data_prefix (dict): folders of images and masks under ``data_root``.
         img_suffix (str): Defaults to '.jpg'.
         seg_map_suffix (str): Defaults to '.png'.
+        leave_out (Sequence[str]): with ``fold=None`` names of classes that are not
+            trained on; images that the lists name for one are left out. Defaults to
+            none.
         **kwargs: as for :class:`.FewShotDataset`.
 
     Raises:
-        ValueError: unknown fold; a malformed or empty list.
+        ValueError: unknown fold; a malformed or empty list; no fold to test on; an
+            unknown class to be left out.
         FileNotFoundError: a list or a folder is missing.
     """
 
@@ -42,15 +48,17 @@ class Pascal5iDataset(FewShotDataset):
 
     def __init__(self,
                  *,
-                 fold: int,
+                 fold: int | None,
                  lists: str,
                  data_prefix: dict = dict(
                      img_path='VOCdevkit/VOC2012/JPEGImages',
                      seg_map_path='VOCdevkit/VOC2012/SegmentationClassAug'),
                  img_suffix: str = '.jpg',
                  seg_map_suffix: str = '.png',
+                 leave_out: Sequence[str] = (),
                  **kwargs: Any) -> None:
-        self.fold: int = fold
+        self.fold = fold
+        self.leave_out = leave_out
         self.lists = lists
         self.img_suffix = img_suffix
         self.seg_map_suffix = seg_map_suffix
@@ -58,20 +66,32 @@ class Pascal5iDataset(FewShotDataset):
 
     def source(self) -> str:
         """The list files, as a pattern."""
-        return f'{self._under_root(self.lists)}/{self.split}/fold*.txt'
+        split = '*' if self.fold is None else self.split
+        return f'{self._under_root(self.lists)}/{split}/fold*.txt'
 
     def split_classes(self) -> list[int]:
-        """The fold's classes, or the others."""
-        return split_classes(self.split, self.fold, len(self.metainfo['classes']))
+        """The fold's classes, or the others; all but those left out without a fold."""
+        classes = self.metainfo['classes']
+        self._left_out = left_out_numbers(
+            self.fold, self.split, self.leave_out, classes)
+        if self.fold is None:
+            return [number for number in range(1, len(classes) + 1)
+                    if number not in self._left_out]
+        return split_classes(self.split, self.fold, len(classes))
 
     def load_entries(self) -> list[tuple[str, int]]:
         """The lists' lines, fold by fold."""
+        if self.fold is None:
+            return entries_without(
+                [entry for split in ('trn', 'val')
+                 for entry in self._read(split, range(FOLDS))], self._left_out)
         return self._read(
-            self.split, [self.fold] if self.split == 'val' else self._other_folds())
+            self.split, self._other_folds() if self.split == 'trn' else [self.fold])
 
     def load_base_entries(self) -> list[tuple[str, int]]:
         """Of the other folds' val lists; see
         :func:`~mmwsfs.datasets.held_out.held_out_base`."""
+        assert self.fold is not None  # split 'val' has one
         others = self._other_folds()
         return held_out_base(
             self._read('val', others), self._read('val', [self.fold]),
@@ -80,7 +100,7 @@ class Pascal5iDataset(FewShotDataset):
     def _other_folds(self) -> list[int]:
         return [fold for fold in range(FOLDS) if fold != self.fold]
 
-    def _read(self, split: str, folds: list[int]) -> list[tuple[str, int]]:
+    def _read(self, split: str, folds: Iterable[int]) -> list[tuple[str, int]]:
         folder = self._under_root(self.lists) / split
         return [
             entry for fold in folds for entry in read_split_list(

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmwsfs.datasets.few_shot_concat import FewShotConcatDataset
 from mmwsfs.datasets.few_shot_dataset import FewShotDataset
 from mmwsfs.datasets.transforms.pack_episode_inputs import class_pixels
 from mmwsfs.structures import VOID, LazyImage, TrainingImage, ViTFeatures
@@ -32,7 +33,7 @@ class LabelledImages:
         cached: ``extract`` keeps features itself.
     """
 
-    def __init__(self, dataset: FewShotDataset,
+    def __init__(self, dataset: FewShotDataset | FewShotConcatDataset,
                  extract: Callable[[LazyImage], ViTFeatures],
                  label: Callable[[ViTFeatures, tuple[int, int], int], Tensor] | None,
                  cached: bool) -> None:
@@ -40,7 +41,8 @@ class LabelledImages:
         self.extract = extract
         self.label = label
         self.cached = cached
-        dataset.full_init()
+        if isinstance(dataset, FewShotDataset):
+            dataset.full_init()
         classes: dict[str, dict[int, None]] = {}
         for entry in dataset.data_list:
             classes.setdefault(entry['name'], {})[entry['class_id']] = None
@@ -53,6 +55,10 @@ class LabelledImages:
         self.masked = sorted(self.classes) if masked is None else masked
         self._kept: OrderedDict[str, ViTFeatures] = OrderedDict()
         self._kept_bytes = 0
+
+    def known_classes(self, name: str) -> Sequence[int]:
+        """The class numbers of which it is known whether an image shows them."""
+        return self.dataset.known_classes(name)
 
     def features(self, name: str) -> ViTFeatures:
         """Of one image, a batch of one."""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -63,7 +63,16 @@ class FewShotDataPreProcessor(ImgDataPreprocessor):
             dict: the same with ``inputs`` stacked to float (B, 3, H, W) and
             (B, N, K, 3, H, W), on the model's device; or to
             :class:`~mmwsfs.structures.LazyImages` of these shapes.
+
+        Raises:
+            ValueError: the inputs are no episodes.
         """
+        if not isinstance(data['inputs'], Mapping):
+            raise ValueError(
+                'a few-shot model takes episodes, inputs of query and support, and '
+                f"these are of type {type(data['inputs']).__name__}, as those of "
+                "mmseg's get_flops.py: a tool for single images cannot ask it; "
+                'tools/analysis_tools/benchmark.py measures one of episodes')
         data = self.cast_data(data)
         return dict(
             inputs={

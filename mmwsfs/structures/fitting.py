@@ -52,6 +52,9 @@ class TrainingImages(Protocol):
     def masked(self) -> Sequence[str]:
         """Sorted names of the images that carry masks."""
 
+    def known_classes(self, name: str) -> Sequence[int]:
+        """The class numbers of which it is known whether an image shows them."""
+
     def features(self, name: str) -> ViTFeatures:
         """Of one image, a batch of one."""
 

@@ -15,6 +15,7 @@ import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 
 from .files import file_sha256, write_whole_bytes
+from .safetensors_file import SUFFIX, read_safetensors
 
 
 class Inert:
@@ -39,10 +40,12 @@ def _stand_in(name: str) -> type[Inert]:
 def read_checkpoint(path: Path,
                     known: Sequence[Callable | tuple[Callable, str]] = (),
                     inert: Sequence[str] = (),
-                    map_location: Any = 'cpu') -> object:
-    """Read a file of ``torch.save`` without running what it contains.
+                    map_location: Any = 'cpu',
+                    mmap: bool = False) -> object:
+    """Read a file of ``torch.save``, or of safetensors, without running what it holds.
 
-    Beside tensors, numbers, strings and their containers the file may hold
+    A file whose name ends in ``.safetensors`` is read by :func:`.read_safetensors`.
+    Beside tensors, numbers, strings and their containers another file may hold
 
     - objects of ``known`` classes and functions, which are made as they are, and
     - objects of the packages ``inert``, in whose place an :class:`Inert` comes; the
@@ -54,6 +57,8 @@ def read_checkpoint(path: Path,
             in the file for which they stand.
         inert: names of top-level packages, e.g. 'argparse'.
         map_location: as for :func:`torch.load`. Defaults to the CPU.
+        mmap: leave tensors in the file until they are copied, which must be soon: the
+            file may not be written to meanwhile. Defaults to False.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -61,6 +66,8 @@ def read_checkpoint(path: Path,
         ValueError: the file is truncated, no file of ``torch.save``, unpacks to more
             than it is, or holds other objects; the message names them.
     """
+    if path.suffix == SUFFIX:
+        return read_safetensors(path, map_location)
     if not path.is_file():
         raise FileNotFoundError(f"checkpoint '{path}' does not exist")
     with path.open('rb'):  # may it be read?
@@ -78,7 +85,8 @@ def read_checkpoint(path: Path,
             if not refused and not bomb:
                 with safe_globals([_stand_in(name) for name in foreign]):
                     return torch.load(
-                        path, map_location=map_location, weights_only=True)
+                        path, map_location=map_location, weights_only=True,
+                        mmap=mmap and zipped)
     except Exception as error:
         refused = re.findall(r'GLOBAL (\S+\.\S+) ', str(error))[:1]
     if not refused:

@@ -3,8 +3,8 @@
 MMEngine reads a checkpoint safely, but what it cannot read so it unpickles all the
 same: a file could then run anything. All its doors, ``load_from``, ``--resume`` and
 ``init_cfg``, lead through the schemes of its ``CheckpointLoader``. Importing this
-module, which importing mmwsfs does, registers loaders that refuse such a file. So it is
-in mmseg's own tools as well, from the moment when a config imports mmwsfs.
+module registers loaders that refuse such a file. mmwsfs has it imported as soon as both
+mmwsfs and MMEngine's runner are: in mmseg's own tools, when a config imports mmwsfs.
 """
 
 from __future__ import annotations
@@ -23,16 +23,31 @@ from mmengine.runner.checkpoint import CheckpointLoader
 
 from .checkpoint_file import read_checkpoint
 from .download import TIMEOUT, cached_file
+from .hugging_face import HF_SCHEME, hf_file
 from .training_objects import TRAINING_OBJECTS
 
 _FORCE = 'TORCH_FORCE_WEIGHTS_ONLY_LOAD'
 
 
+def fetch(url: str) -> tuple[Path, bool]:
+    """The file of an ``http(s)://`` or ``hf://`` URL, kept in torch's hub cache.
+
+    Returns:
+        tuple: the file, and whether it was fetched now.
+
+    Raises:
+        OSError, ValueError: see :func:`~mmwsfs.utils.download.cached_file`.
+    """
+    folder = Path(torch.hub.get_dir(), 'checkpoints')
+    return (hf_file if url.startswith(HF_SCHEME) else cached_file)(url, folder)
+
+
 def read_url(url: str, **reading: Any) -> object:
-    """Read a checkpoint at an ``http(s)://`` URL, kept in torch's hub cache.
+    """Read a checkpoint at an ``http(s)://`` or ``hf://`` URL, see :func:`fetch`.
 
     Args:
-        url: see :func:`~mmwsfs.utils.download.expected_digest`.
+        url: see :func:`~mmwsfs.utils.download.expected_digest`, and
+            :func:`~mmwsfs.utils.hugging_face.hf_file`.
         **reading: as for :func:`~mmwsfs.utils.checkpoint_file.read_checkpoint`.
 
     Raises:
@@ -40,7 +55,7 @@ def read_url(url: str, **reading: Any) -> object:
         ValueError: it has another digest than the URL says, or cannot be read. A file
             fetched now is not kept then.
     """
-    path, fetched = cached_file(url, Path(torch.hub.get_dir(), 'checkpoints'))
+    path, fetched = fetch(url)
     try:
         return read_checkpoint(path, **reading)
     except ValueError as error:
@@ -101,7 +116,7 @@ def _guarded(loader: Callable) -> Callable:
 
 for _prefixes, _loader in {
         '': load_from_local,
-        ('http://', 'https://'): load_from_http,
+        ('http://', 'https://', HF_SCHEME): load_from_http,
         ('modelzoo://', 'torchvision://'): _guarded(checkpoint.load_from_torchvision),
         ('open-mmlab://', 'openmmlab://'): _guarded(checkpoint.load_from_openmmlab),
         'mmcls://': _guarded(checkpoint.load_from_mmcls),

@@ -10,6 +10,7 @@ import os
 import unicodedata
 
 _LONGEST = 200  # bytes, of the 255 that file systems allow
+_RESERVED = '<>:"|?*\\'  # what Windows has in no name
 
 
 def normal_name(name: str) -> str:
@@ -52,17 +53,31 @@ def printable(text: str) -> str:
         for character in text)
 
 
-def file_stem(stem: str) -> str:
+def folder_name(name: str, longest: int = _LONGEST) -> str:
+    """A name for a folder to be written, such as a class's, on any system.
+
+    Args:
+        name: anything. Characters that some system refuses become ``_``, and so do
+            dots and spaces at its end.
+        longest: bytes that it may have. Defaults to 200.
+    """
+    name = file_stem(''.join('_' if x in _RESERVED else x for x in name), longest)
+    kept = name.rstrip('. ')
+    return kept + '_' * (len(name) - len(kept))
+
+
+def file_stem(stem: str, longest: int = _LONGEST) -> str:
     """A stem for a file to be written: of one part, without control characters, and
     so short that a suffix, a number and the name of a temporary file have room.
 
     Args:
         stem: anything, such as the stem of another file.
+        longest: bytes that it may have. Defaults to 200.
     """
     stem = ''.join('_' if letter == '/' or unicodedata.category(letter) == 'Cc'
                    else letter for letter in stem)
     content = os.fsencode(stem)
-    if len(content) > _LONGEST:  # not within a character
-        stem = os.fsdecode(content[:_LONGEST]).rstrip(
+    if len(content) > longest:  # not within a character
+        stem = os.fsdecode(content[:longest]).rstrip(
             ''.join(map(chr, range(0xdc80, 0xdd00))))
     return stem or '_'

@@ -5,9 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, MutableMapping
 
-import torch
 from mmengine.config import Config
-from mmengine.device import get_device
 
 # Of every launcher: what starts its processes, and the variables it sets in them.
 STARTERS = {
@@ -42,6 +40,10 @@ def prepare_launcher(cfg: Config, launcher: str,
     cfg.launcher = launcher
     if launcher == 'none':
         return
+    # Late, as a tool that prints its help needs the names of launchers alone.
+    import torch
+    from mmengine.device import get_device
+
     _check_starter(launcher, environ)
     local_rank = STARTERS[launcher][1][2 if launcher != 'slurm' else 3]
     if launcher == 'mpi':

@@ -15,10 +15,8 @@ from mmwsfs.structures import VOID, FewShotDataSample
 from mmwsfs.utils.file_names import printable
 from mmwsfs.utils.image_file import read_image
 
-# One colour a way, RGB; void is grey.
-WAY_COLOURS = np.array(
-    [(230, 60, 60), (60, 130, 240), (70, 190, 90), (240, 170, 40), (170, 80, 220)],
-    dtype=np.uint8)
+from .overlay import WAY_COLOURS
+
 _TITLE_HEIGHT = 18
 
 

@@ -22,6 +22,7 @@ from mmwsfs.apis.few_shot_inferencer import ImagePipeline
 from mmwsfs.datasets import demo_shapes_dataset
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
 from mmwsfs.registry import DATASETS, INFERENCERS
+from mmwsfs.visualization import EpisodeVisualizer, draw_overlay
 
 
 @pytest.fixture
@@ -89,7 +90,8 @@ def test_equals_the_segmentors_predict(
         tiny_config: Config, tiny_checkpoint: Path, supervise, make_pipeline,
         shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str,
         way: int, shot: int, supervision: str) -> None:
-    """An episode through the dataset gives what its files give the inferencer."""
+    """An episode through the dataset gives what its files give the inferencer, by the
+    published rule."""
     supervise(supervision)
     pipeline = make_pipeline(True, supervision == 'pixel', size=64)
     tiny_config.test_dataloader.dataset = dict(
@@ -112,7 +114,7 @@ def test_equals_the_segmentors_predict(
                 for class_name, class_id, paths in zip(
                     names, expected.class_ids, expected.support_paths)}
         inferencer.set_supports(dict(zip(names, expected.support_paths)), masks)
-        found, = inferencer(expected.query_path)
+        found, = inferencer(expected.query_path, absent_pixels=True)
         assert list(found['presence']) == names
         scores = expected.presence_scores
         assert [*found['presence'].values()] == pytest.approx(
@@ -182,7 +184,7 @@ def test_classes_of_different_numbers_of_shots(
     """Every class is averaged over its own shots."""
     labels = set()
     for query in images[8:12]:
-        found, = ready(query)
+        found, = ready(query, absent_pixels=True)
         scores, probs, label_map = naive(ready, query, [images[:3], [images[4]]])
         assert [*found['presence'].values()] == pytest.approx(scores, abs=1e-4)
         np.testing.assert_allclose(found['probs'], probs, rtol=0, atol=1e-4)
@@ -212,7 +214,7 @@ def test_models_of_every_supervision(
     inferencer.set_supports(
         supports, {name: [masks.get(path) for path in paths]
                    for name, paths in supports.items()} if masks else None)
-    result, = inferencer(images[8])
+    result, = inferencer(images[8], absent_pixels=True)
     scores, probs, label_map = naive(
         inferencer, images[8], [*supports.values()], masks)
     assert [*result['presence'].values()] == pytest.approx(scores, abs=1e-4)
@@ -253,7 +255,7 @@ def test_no_graph_is_kept(
     tiny_config.model.backbone.frozen = False
     inferencer = build()
     inferencer.set_supports({'cat': images[0]})
-    supports = inferencer._classes.supports
+    supports = inferencer.supports.embedded
     assert not supports.tokens.tokens.requires_grad
     assert not supports.cls.requires_grad
     assert inferencer(images[8])
@@ -407,7 +409,7 @@ def test_supports_may_change_while_predictions_come(
 def test_a_prediction_that_is_no_number(
         ready: FewShotInferencer, images: list[Path], tmp_path: Path) -> None:
     """An error that names image and checkpoint, and no NaN in the JSON."""
-    ready.checkpoint = 'ruined.pth'
+    ready.weights = 'ruined.pth'
     results = ready.predict(images[:2], out_dir=tmp_path / 'out')
     next(results)
     with torch.no_grad():
@@ -419,54 +421,30 @@ def test_a_prediction_that_is_no_number(
     assert 'NaN' not in text and len(json.loads(text)['predictions']) == 1
 
 
-def test_files(ready: FewShotInferencer, images: list[Path], tmp_path: Path) -> None:
-    """Palette label maps, pictures and numbers; a twin name overwrites nothing."""
-    (tmp_path / 'other').mkdir()
-    twin = tmp_path / 'other' / images[8].name
-    Image.open(images[9]).save(twin)
-    queries = [images[8], twin, mmcv.imread(images[10])]
+def test_files(build, images: list[Path], tmp_path: Path) -> None:
+    """The folder says what was asked for, and has every label map."""
+    inferencer = build()
+    inferencer.set_supports(
+        {'cat': images[:2], 'dog': mmcv.imread(images[4])},
+        negatives={'dog': images[5]})
     out = tmp_path / 'deep/out'
-    results = ready(queries, out_dir=out)
-    names = [f'{images[8].stem}.png', f'{images[8].stem}_2.png', 'query.png']
-    assert sorted(path.name for path in (out / 'pred').iterdir()) == sorted(names)
+    results = inferencer(
+        [images[8], mmcv.imread(images[10])], out_dir=out, threshold=0.4,
+        absent_pixels=True, palette=[(1, 2, 3), (4, 5, 6)])
     content = json.loads((out / 'predictions.json').read_text())
     assert content['classes'] == ['cat', 'dog']
-    for name, result, entry in zip(names, results, content['predictions']):
-        assert entry == dict(
-            image=result['image'], presence=result['presence'],
-            present=result['present'], label_map=f'pred/{name}', picture=f'vis/{name}')
+    assert (content['threshold'], content['absent_pixels']) == (0.4, True)
+    assert content['colours'] == {'cat': [1, 2, 3], 'dog': [4, 5, 6]}
+    assert [entry['image'] for entry in content['supports']['cat']] == [
+        *map(str, images[:2])]
+    assert [entry['image'] for entry in content['supports']['dog']] == [None]
+    assert content['negatives'] == {'dog': [str(images[5])]}
+    assert len(content['predictions']) == 2
+    for result, entry in zip(results, content['predictions']):
+        for key in ('image', 'presence', 'present'):
+            assert entry[key] == result[key]
         with Image.open(out / entry['label_map']) as label_map:
-            assert label_map.mode == 'P'
-            assert label_map.getpalette()[:9] == [0, 0, 0, 230, 60, 60, 60, 130, 240]
             assert np.array_equal(label_map, result['label_map'])
-        with Image.open(out / entry['picture']) as picture:
-            assert picture.size == (6 * 200, 218)  # 4 supports, query, prediction
-            height, width = result['label_map'].shape
-            left, top = 800 + (200 - width) // 2, 18 + (200 - height) // 2
-            query = np.array(picture)[top:top + height, left:left + width]
-        source = Image.open(result['image'] or images[10])
-        assert np.array_equal(query, source)  # RGB
-    assert len({(out / f'vis/{name}').read_bytes() for name in names}) == 3
-
-
-def test_pictures_of_large_images(
-        build, images: list[Path], tmp_path: Path) -> None:
-    """Outlines are drawn after the image is made small, and so stay visible."""
-    large = tmp_path / 'large.png'
-    Image.open(images[8]).convert('L').convert('RGB').resize((1600, 1200)).save(large)
-    mask = np.zeros((1200, 1600), bool)
-    mask[300:900, 400:1200] = True
-    inferencer = build()
-    inferencer.set_supports({'cat': large}, {'cat': mask})
-    inferencer(large, out_dir=tmp_path / 'out')
-    picture = np.array(Image.open(tmp_path / 'out/vis/large.png')).astype(int)
-    support, query = picture[18:, :200], picture[18:, 200:400]
-    red = support[..., 0] - support[..., 2] > 100
-    rows, columns = np.nonzero(red)
-    # 200 x 150 pixels in the middle of 200 x 200; the object is their inner half.
-    assert (rows.min(), rows.max()) == pytest.approx((25 + 37, 25 + 112), abs=4)
-    assert (columns.min(), columns.max()) == pytest.approx((50, 150), abs=4)
-    assert not (np.ptp(query, axis=2) > 10).any()
 
 
 def test_what_was_predicted_before_an_error_is_kept(
@@ -527,11 +505,98 @@ def test_bytes_are_refused(ready: FewShotInferencer, images: list[Path]) -> None
         ready.set_supports({'cat': images[0]}, {'cat': content})
 
 
+# ------------------------------------------------------------- as mmseg's inferencer
+def test_rgb_arrays(ready: FewShotInferencer, images: list[Path]) -> None:
+    """By name, for supports, negatives and queries: what their files give. Files and
+    PIL images know their order and keep it."""
+    negatives = {'dog': images[5]}
+    ready.set_supports({'cat': images[:3], 'dog': images[4]}, None, negatives)
+    expected, = ready(images[8])
+    read = partial(mmcv.imread, backend='pillow', channel_order='rgb')
+    ready.set_supports(
+        {'cat': [read(images[0]), Image.open(images[1]), images[2]],
+         'dog': read(images[4])},
+        negatives={'dog': read(images[5])}, channel_order='rgb')
+    for query in (read(images[8]), Image.open(images[8]), images[8]):
+        found, = ready(query, channel_order='rgb')
+        assert found['presence'] == expected['presence']
+        assert np.array_equal(found['probs'], expected['probs'])
+    other, = ready(read(images[8]))
+    assert not np.array_equal(other['probs'], expected['probs'])
+
+
+def test_pil_images_of_other_modes(
+        ready: FewShotInferencer, images: list[Path]) -> None:
+    """Grey and transparent ones are converted, as their files are."""
+    with Image.open(images[8]) as image:
+        grey, alpha = image.convert('L'), image.convert('RGBA')
+    expected, = ready(grey.convert('RGB'))
+    assert ready(grey)[0]['presence'] == expected['presence']
+    assert ready(alpha)[0]['presence'] == ready(images[8])[0]['presence']
+
+
+def test_overlays(ready: FewShotInferencer, images: list[Path]) -> None:
+    """RGB, of the photograph's size, in the colours asked for; none unasked."""
+    query = np.ascontiguousarray(mmcv.imread(images[8], backend='pillow'))
+    found, = ready(
+        query, return_vis=True, opacity=1, palette=[(1, 2, 3), (4, 5, 6)],
+        absent_pixels=True)
+    expected = draw_overlay(
+        query[..., ::-1], found['label_map'], [(1, 2, 3), (4, 5, 6)], 1)
+    assert found['label_map'].any() and np.array_equal(found['vis'], expected)
+    default, = ready(query, return_vis=True)
+    assert np.array_equal(
+        default['vis'], draw_overlay(query[..., ::-1], default['label_map']))
+    assert 'vis' not in ready(query)[0]
+
+
+def test_show(ready: FewShotInferencer, images: list[Path],
+              monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every overlay in a window, one after the other; the results are the same."""
+    shown = []
+    monkeypatch.setattr(
+        EpisodeVisualizer, 'show', lambda self, *args: shown.append(args))
+    expected = ready(images[8:10], return_vis=True)
+    results = ready(images[8:10], show=True, wait_time=2)
+    assert [args[1:] for args in shown] == [(str(path), 2) for path in images[8:10]]
+    for (picture, *_), result in zip(shown, expected):
+        assert np.array_equal(picture, result['vis'])
+    assert [result.keys() for result in results] == [
+        expected[0].keys() - {'vis'}] * 2
+
+
+def test_progress(ready: FewShotInferencer, images: list[Path],
+                  capsys: pytest.CaptureFixture) -> None:
+    """A bar on demand, else not a word."""
+    expected = ready(images[8:10])
+    assert capsys.readouterr().out == ''
+    found = ready(images[8:10], show_progress=True)
+    assert 'predicting' in capsys.readouterr().out
+    assert [x['presence'] for x in found] == [x['presence'] for x in expected]
+
+
+@pytest.mark.parametrize(('settings', 'message'), [
+    (dict(batch_size=0), 'batch_size=0'),
+    (dict(threshold=50), 'threshold=50: give a probability'),
+    (dict(opacity=-1), 'opacity=-1'),
+    (dict(palette=[1, 2, 3]), 'a palette must be'),
+    (dict(channel_order='gbr'), "channel_order='gbr': arrays are 'bgr'"),
+])
+def test_bad_settings(ready: FewShotInferencer, images: list[Path], settings: dict,
+                      message: str, tmp_path: Path) -> None:
+    """Found at once, before an image is read or a folder is made."""
+    with pytest.raises(ValueError, match=message):
+        ready.predict('none.jpg', out_dir=tmp_path / 'out', **settings)
+    assert not (tmp_path / 'out').exists()
+    with pytest.raises(ValueError, match="channel_order='RGB'"):
+        ready.set_supports({'cat': images[0]}, channel_order='RGB')
+
+
 # ------------------------------------------------------------- registry
 def test_registry(tiny_config: Config, tiny_checkpoint: Path) -> None:
     """Found by name from mmwsfs's registry, and from MMEngine's by default scope."""
     settings = dict(
-        type='FewShotInferencer', config=tiny_config, checkpoint=tiny_checkpoint,
+        type='FewShotInferencer', model=tiny_config, weights=tiny_checkpoint,
         device='cpu')
     for registry in (INFERENCERS, root.INFERENCERS):
         assert isinstance(registry.build(settings), FewShotInferencer)

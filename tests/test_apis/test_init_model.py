@@ -10,9 +10,10 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmseg.apis import MMSegInferencer
 from mmseg.apis import init_model as mmseg_init_model
 
-from mmwsfs.apis import init_model
+from mmwsfs.apis import FewShotInferencer, init_model, model_names
 from mmwsfs.models import PseudoMaskSegmentor
 
 CONFIGS = Path(__file__).parents[2] / 'configs/wsfs'
@@ -208,3 +209,135 @@ def test_missing_config(tmp_path: Path) -> None:
     """The file is named."""
     with pytest.raises(FileNotFoundError, match=r'none\.py'):
         init_model(tmp_path / 'none.py')
+
+
+# ------------------------------------------------------------- what is meant
+@pytest.fixture
+def carrying(tiny_config: Config, tiny_checkpoint: Path) -> Path:
+    """``tiny_checkpoint`` with its config."""
+    torch.save(dict(
+        torch.load(tiny_checkpoint), meta=dict(cfg=tiny_config.pretty_text)),
+        tiny_checkpoint)
+    return tiny_checkpoint
+
+
+def test_a_checkpoint_alone(
+        tiny_config: Config, carrying: Path, capfd: pytest.CaptureFixture) -> None:
+    """It carries its config; nothing is printed, and no weight is left as it was."""
+    capfd.readouterr()
+    model = init_model(carrying)
+    assert capfd.readouterr() == ('', '')
+    assert_same_weights(model.state_dict(), torch.load(carrying)['state_dict'])
+    assert model.supervision == 'image' and model.cfg.model == tiny_config.model
+    assert model.cfg.test_dataloader.dataset.pipeline == (
+        tiny_config.test_dataloader.dataset.pipeline)
+
+
+def test_a_given_config_wins(tiny_config: Config, carrying: Path) -> None:
+    """The carried one is not even read."""
+    tiny_config.model.supervision = 'mixed'
+    assert init_model(tiny_config, carrying).supervision == 'mixed'
+    torch.save(dict(torch.load(carrying), meta=dict(cfg='import os')), carrying)
+    assert init_model(tiny_config, carrying).supervision == 'mixed'
+
+
+def test_config_of_one_weights_of_another(
+        tiny_config: Config, carrying: Path, tmp_path: Path) -> None:
+    """Both may be checkpoints."""
+    weights = {name: value + 1 for name, value in
+               torch.load(carrying)['state_dict'].items()}
+    torch.save(dict(state_dict=weights), tmp_path / 'other.pth')
+    assert_same_weights(
+        init_model(carrying, tmp_path / 'other.pth').state_dict(), weights)
+
+
+def test_weights_alone_carry_no_config(tiny_checkpoint: Path) -> None:
+    with pytest.raises(ValueError, match=r"tiny\.pth' carries no config: give"):
+        init_model(tiny_checkpoint)
+
+
+def test_a_carried_config_of_another_release(
+        tiny_config: Config, carrying: Path) -> None:
+    """It is told as the file's; a part's own error is in the sentence."""
+    tiny_config.model.neck.of_old = 1
+    torch.save(dict(torch.load(carrying), meta=dict(
+        cfg=tiny_config.pretty_text)), carrying)
+    with pytest.raises(ValueError, match=(
+            r"tiny\.pth' carries makes no model of this release .*of_old")) as error:
+        init_model(carrying)
+    assert '\n' not in str(error.value)
+
+
+@pytest.mark.parametrize(('name', 'near'), [
+    ('cst-photo', 'cst-photos'), ('CST-Photos', 'cst-photos'),
+    ('prototype', 'prototypes'), ('Prototypes', 'prototypes')])
+def test_near_names(name: str, near: str) -> None:
+    """Names are exact; the error knows what was meant, and all that there are."""
+    with pytest.raises(ValueError, match=(
+            f"'{name}' is neither .* did you mean '{near}'.*cst-photos, prototypes")):
+        init_model(name)
+    with pytest.raises(ValueError, match="'xyzzy' is neither") as error:
+        init_model('xyzzy')
+    assert 'did you mean' not in str(error.value)
+
+
+def test_a_name_without_its_file(monkeypatch) -> None:
+    """An installation that lacks it says so."""
+    monkeypatch.setitem(
+        model_names.MODELS, 'cst-photos', model_names.NamedModel(None, 'no.pth', ''))
+    with pytest.raises(FileNotFoundError, match="'cst-photos' did not come with"):
+        init_model('cst-photos')
+
+
+def test_a_name_means_the_same_in_every_folder(
+        carrying: Path, tmp_path: Path, monkeypatch) -> None:
+    """A file of that name is ``./NAME``."""
+    monkeypatch.chdir(tmp_path)
+    carrying.rename('named')
+    monkeypatch.setitem(
+        model_names.MODELS, 'named', model_names.NamedModel(None, 'no.pth', ''))
+    with pytest.raises(FileNotFoundError, match='did not come with'):
+        init_model('named')
+    assert init_model('./named').supervision == 'image'
+
+
+def test_training_free_by_name(shared_data: Path) -> None:
+    """Tags of one class are all that it needs."""
+    inferencer = FewShotInferencer('prototypes', None, 'cpu')
+    photos = sorted(shared_data.glob('VOCdevkit/VOC2012/JPEGImages/*.jpg'))[:2]
+    inferencer.set_supports({'thing': photos[0]})
+    result, = inferencer(photos[1:])
+    assert set(result['presence']) == {'thing'}
+    assert init_model(
+        'mmwsfs::rivals/prototypes_photos.py').cfg.model == inferencer.model.cfg.model
+
+
+@pytest.mark.parametrize('scope', ['mmseg', 'mmwsfs'])
+def test_mmengines_inferencers_refuse(
+        tiny_config: Config, carrying: Path, scope: str, tmp_path: Path) -> None:
+    """They have no place for supports: one sentence, with what to take instead."""
+    tiny_config.dump(tmp_path / 'tiny.py')
+    for model, weights in (
+            (str(tmp_path / 'tiny.py'), str(carrying)), (tiny_config, None),
+            (None, str(carrying))):
+        with pytest.raises(ValueError, match=(
+                "'FewShotSegmentor' finds what supports show.*FewShotInferencer")) as e:
+            MMSegInferencer(model, weights, device='cpu', scope=scope)
+        assert '\n' not in str(e.value)
+
+
+def test_mmengines_inferencers_run_no_carried_config(
+        carrying: Path, tmp_path: Path) -> None:
+    """MMEngine itself would."""
+    text = f"import os\nos.mkdir({str(tmp_path / 'made')!r})\n"
+    torch.save(dict(torch.load(carrying), meta=dict(cfg=text)), carrying)
+    with pytest.raises(ValueError, match=r"tiny\.pth' carries is refused"):
+        MMSegInferencer(None, str(carrying), device='cpu')
+    assert not (tmp_path / 'made').exists()
+
+
+def test_mmengines_inferencers_of_others_still_work(tmp_path: Path) -> None:
+    """mmseg's own model passes on to MMEngine."""
+    cfg = Config(dict(model=dict(type='Absent')))
+    with pytest.raises(KeyError, match='Absent is not in the mmseg::model registry'):
+        MMSegInferencer(cfg, device='cpu')

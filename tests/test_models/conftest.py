@@ -36,6 +36,9 @@ class MadeImages(dict):
         self.masked = sorted(
             name for name, image in images.items() if image.masks is not None)
 
+    def known_classes(self, name: str) -> range:
+        return range(1, self.num_classes + 1)
+
     def features(self, name: str):
         return self[name].features
 

@@ -33,7 +33,7 @@ def test_handed_on(tmp_path: Path) -> None:
     lock = FolderLock(tmp_path, 'a training')
     program = subprocess.Popen(
         [sys.executable, '-c', 'input()'], stdin=subprocess.PIPE,
-        pass_fds=[lock.fileno()])
+        **lock.handed_on())
     lock.release()
     with pytest.raises(RunError):
         FolderLock(tmp_path, 'another')

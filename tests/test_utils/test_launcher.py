@@ -5,7 +5,6 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmwsfs.utils import launcher
 from mmwsfs.utils.launcher import prepare_launcher
 
 STARTED = dict(
@@ -27,7 +26,8 @@ def cfg() -> Config:
 def gpus(monkeypatch: pytest.MonkeyPatch):
     """Makes this a machine of so many GPUs."""
     def make(count: int) -> None:
-        monkeypatch.setattr(launcher, 'get_device', lambda: 'cuda' if count else 'cpu')
+        monkeypatch.setattr(
+            'mmengine.device.get_device', lambda: 'cuda' if count else 'cpu')
         monkeypatch.setattr(torch.cuda, 'device_count', lambda: count)
     return make
 

@@ -11,28 +11,24 @@ of the segmentation logits, largest and mean; pixels and presences decided other
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
 
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
 from rich.progress import track
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from cli import add_common_arguments, load_config  # noqa: E402
-
-from mmwsfs.apis import init_model  # noqa: E402
-from mmwsfs.models import FewShotSegmentor  # noqa: E402
-from mmwsfs.models.feature_cache.storage import (  # noqa: E402
+from mmwsfs.apis import init_model
+from mmwsfs.cli.common import add_common_arguments, load_config
+from mmwsfs.models import FewShotSegmentor
+from mmwsfs.models.feature_cache.storage import (
     STORAGES,
     decode,
     encode,
     num_bytes,
 )
-from mmwsfs.registry import DATASETS  # noqa: E402
-from mmwsfs.structures import ViTFeatures  # noqa: E402
-from mmwsfs.utils.tables import markdown_table  # noqa: E402
+from mmwsfs.registry import DATASETS
+from mmwsfs.structures import ViTFeatures
+from mmwsfs.utils.tables import markdown_table
 
 COLUMNS = ('storage', 'bytes of an image', 'presence logits, max', 'mean',
            'segmentation logits, max', 'mean', 'pixels decided otherwise',

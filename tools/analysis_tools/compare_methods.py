@@ -24,18 +24,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-from cli import add_common_arguments, load_config  # noqa: E402
-from mmengine.config import Config  # noqa: E402
-from mmengine.logging import MMLogger  # noqa: E402
+from mmengine.config import Config
+from mmengine.logging import MMLogger
 
-from mmwsfs.utils.file_names import file_stem  # noqa: E402
-from mmwsfs.utils.files import file_sha256, write_whole  # noqa: E402
-from mmwsfs.utils.folder_lock import FolderLock  # noqa: E402
-from mmwsfs.utils.run_error import RunError  # noqa: E402
-from mmwsfs.utils.run_identity import settings_digest  # noqa: E402
-from mmwsfs.utils.tables import markdown_table, text_table  # noqa: E402
-from mmwsfs.utils.work_dir import finished_test  # noqa: E402
+from mmwsfs.cli.common import add_common_arguments, load_config
+from mmwsfs.utils.file_names import file_stem
+from mmwsfs.utils.files import file_sha256, write_whole
+from mmwsfs.utils.folder_lock import FolderLock
+from mmwsfs.utils.run_error import RunError
+from mmwsfs.utils.run_identity import settings_digest
+from mmwsfs.utils.tables import markdown_table, text_table
+from mmwsfs.utils.work_dir import finished_test
 
 TEST = Path(__file__).parents[1] / 'test.py'
 # Those that a report has come into the table, in this order.
@@ -154,7 +153,9 @@ def test(method: Method, fold: int, args: argparse.Namespace) -> dict:
                  'What is finished stays; the same command continues.')
     else:
         print(f'{title} is finished already', flush=True)
-    masks = (cfg.get('train_dataloader') or {}).get('dataset', {}).get('masks')
+    dataset = (cfg.get('train_dataloader') or {}).get('dataset', {})
+    joined = {part.get('masks') for part in dataset.get('datasets', (dataset, ))}
+    masks = joined.pop() if len(joined) == 1 else ' and '.join(map(str, joined))
     return dict(report, masks_in_training=masks, episodes=episodes(folder, report))
 
 

@@ -37,15 +37,12 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
+from mmwsfs.cli.common import add_common_arguments, load_config
 from mmwsfs.datasets.few_shot_dataset import FewShotDataset
 from mmwsfs.evaluation.presence_quality import area_under_roc
 from mmwsfs.fitting import LabelledImages, fit_before_training
 from mmwsfs.models import FewShotSegmentor
 from mmwsfs.registry import DATASETS, MODELS
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from cli import add_common_arguments, load_config  # noqa: E402
 
 RIDGE = 0.3  # of the probe, in units of the mean squared length of an image's tokens
 PATCHES = 0.1  # share of the query's patches that an object is compared with

@@ -31,16 +31,13 @@ from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from mmwsfs.apis import init_model
+from mmwsfs.cli.common import add_common_arguments, load_config
 from mmwsfs.fitting import LabelledImages, fit_before_training
 from mmwsfs.models import FewShotSegmentor
 from mmwsfs.models.pseudo_labels.enhancer_examples import ExampleMaker
 from mmwsfs.models.pseudo_labels.enhancer_training import label_iou
 from mmwsfs.registry import DATASETS, MODELS
 from mmwsfs.utils.areas import label_areas
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from cli import add_common_arguments, load_config  # noqa: E402
 
 
 def build_images(cfg: Config, model: FewShotSegmentor, dataset: dict

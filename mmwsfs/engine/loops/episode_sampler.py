@@ -13,6 +13,8 @@ def episode_sampler(loader: DataLoader) -> TrainEpisodeSampler | None:
     Raises:
         ValueError: the loader's batch does not suit its sampler.
     """
+    if not isinstance(loader, DataLoader):  # a stand-in, as of a plot of schedules
+        return None
     sampler = getattr(loader.batch_sampler, 'sampler', loader.sampler)
     if not isinstance(sampler, TrainEpisodeSampler):
         return None

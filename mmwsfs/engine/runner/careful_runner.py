@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
+from mmwsfs.utils.quiet import quiet_screen
 from mmwsfs.utils.ranks import on_main_process
 from mmwsfs.utils.run_error import RunError
 
@@ -18,7 +20,8 @@ class CarefulRunner(Runner):
     """MMEngine's runner, with a folder of its own for every run, and clear errors.
 
     The folder of a run, ``WORK_DIR/TIMESTAMP``, is new: of two runs that begin in one
-    second the later has the next second's.
+    second the later has the next second's. The screen is spared what only a search for
+    a fault needs (:mod:`mmwsfs.utils.quiet`); the log file has it.
 
     Raises:
         RunError: the work dir cannot be written, or see
@@ -33,6 +36,14 @@ class CarefulRunner(Runner):
             raise _unwritable(work_dir, error) from error
         with explained_faults(cfg or {}, work_dir, []):
             super().__init__(model, work_dir, *args, cfg=cfg, **kwargs)
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """MMEngine's, with a quiet screen and a whole file."""
+        logger = super().build_logger(*args, **kwargs)
+        quiet_screen(logger)
+        logger.info(f"run '{self._log_dir}': its log, with environment, config and "
+                    'hooks, is there')
+        return logger
 
     def setup_env(self, env_cfg: dict) -> None:
         """MMEngine's, then the run's folder: nothing is written before."""

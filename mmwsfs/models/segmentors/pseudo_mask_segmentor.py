@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
 
+from .decision import mean_of_shots
 from .few_shot_segmentor import FewShotSegmentor
 
 
@@ -52,3 +54,10 @@ class PseudoMaskSegmentor(FewShotSegmentor):
         present = torch.full((pairs, ), 20., device=masks.device)
         return (torch.stack([-present, present], dim=1),
                 torch.stack([-foreground, foreground], dim=1))
+
+    def way_presence(  # type: ignore[override]
+            self, query: ViTFeatures, supports: LabelingSupports, logits: Tensor,
+            shots: Sequence[int]) -> Tensor:
+        """As :meth:`FewShotSegmentor.way_presence`: every way is present, whatever a
+        prior or a calibration would say."""
+        return torch.stack([mean_of_shots(way) for way in logits.split(list(shots))])

@@ -129,7 +129,8 @@ def test_pairs_are_of_classes_that_their_space_has_not_seen(monkeypatch):
     tags = torch.zeros(60, 20, dtype=torch.bool)
     for index in range(60):
         tags[index, index % 12] = True
-    terms, present = _pairs_of_new_classes(cls, tags, np.random.RandomState(0))
+    terms, present = _pairs_of_new_classes(
+        cls, tags, torch.ones_like(tags), np.random.RandomState(0))
     assert len(seen) == 5
     left_out = [set(range(12)) - set(torch.where(t.any(dim=0))[0].tolist())
                 for _, t in seen]
@@ -139,6 +140,27 @@ def test_pairs_are_of_classes_that_their_space_has_not_seen(monkeypatch):
     assert present.dtype == torch.bool and 0 < present.sum() < len(present)
     assert set(terms[:, 3].tolist()) == {0., 0.5}
     torch.testing.assert_close(terms[:, 2], terms[:, 0] * terms[:, 3])
+
+
+def test_no_pair_asks_for_what_tags_do_not_say(monkeypatch):
+    """Of images whose tags know one half of the classes, none is 'absent' of the other.
+    """
+    monkeypatch.setattr(whole_image_prior, 'PAIRS', 200)
+    monkeypatch.setattr(whole_image_prior, 'SHOTS', (1, ))
+    cls = torch.randn(60, LAYERS, WIDTH)
+    tags = torch.zeros(60, 12, dtype=torch.bool)
+    halves = torch.zeros_like(tags)
+    for index in range(60):
+        tags[index, index % 12] = True
+        half = index % 12 // 6
+        halves[index, 6 * half:6 * half + 6] = True
+    everything, some = (
+        _pairs_of_new_classes(cls, tags, known, np.random.RandomState(0))[1]
+        for known in (torch.ones_like(tags), halves))
+    assert len(everything) == 5 * 200
+    # What is present is known, and stays; of what is absent a part goes.
+    assert some.sum() == everything.sum()
+    assert some.sum() < len(some) < len(everything)
 
 
 def test_it_holds_for_new_classes(fit):

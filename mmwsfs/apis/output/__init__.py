@@ -1,0 +1,1 @@
+"""What a folder of predictions holds: names of its files, numbers, tables."""

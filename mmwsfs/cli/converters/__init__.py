@@ -1,0 +1,1 @@
+"""What ``mmwsfs convert`` does, a module a form: ``run(args, parser)``."""
