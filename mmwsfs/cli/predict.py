@@ -214,15 +214,18 @@ def find_queries(args: argparse.Namespace) -> tuple[list[Path], list[Exception]]
 
 
 def check_folder(folder: Path) -> None:
-    """Make the folder for results, before any work.
+    """That results can be written to a folder, before any work; nothing is left there.
 
     Raises:
         ValueError: nothing can be written to it.
     """
+    new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        if new:
+            folder.rmdir()
     except OSError as error:
         raise ValueError(
             f"cannot write to '{folder}' ({error.strerror}): name another folder by "

@@ -52,6 +52,7 @@ def predicting_part(values: Mapping[str, Any], what: str) -> dict[str, Any]:
     scope = values.get('default_scope', 'mmwsfs')
     if scope not in ('mmwsfs', 'mmseg'):
         raise _refused(what, 'default_scope', scope, "it is not 'mmwsfs' or 'mmseg'")
+    values = _without_scope(dict(values), scope)
     model = values.get('model')
     if not isinstance(model, dict):
         raise _refused(what, 'model', model, 'a dict is needed')
@@ -70,6 +71,17 @@ def predicting_part(values: Mapping[str, Any], what: str) -> dict[str, Any]:
                 _check(part, name, searched, what)
     return dict(
         default_scope=scope, model=model, test_dataloader=dict(dataset=dataset))
+
+
+def _without_scope(value: Any, scope: str) -> Any:
+    """Without MMEngine's notes that a part came from a config of this same scope, by
+    ``_base_ = 'mmwsfs::...'``; those of others stay, and are refused."""
+    if isinstance(value, dict):
+        return {key: _without_scope(part, scope) for key, part in value.items()
+                if not (key == '_scope_' and part == scope)}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_without_scope(part, scope) for part in value)
+    return value
 
 
 def _refused(what: str, key: str, value: object, reason: str) -> ValueError:

@@ -1,6 +1,6 @@
 """Checkpoints as safetensors: tensors, and a text that cannot be run.
 
-Beside the tensors a file has two texts: ``format``, as all have it, and ``mmwsfs``, the
+Beside the tensors a file has one text, since several come in any order: ``mmwsfs``, the
 checkpoint's ``meta`` in JSON. ``meta.cfg`` is the config as a JSON object.
 """
 
@@ -116,4 +116,4 @@ def write_safetensors(checkpoint: Mapping[str, Any], path: Path) -> None:
     if 'cfg' in meta:
         meta['cfg'] = parse_config(meta['cfg'], str(path))
     text = json.dumps(_to_json(meta, 'meta'), ensure_ascii=False)
-    write_whole_bytes(path, save(weights, {'format': 'pt', _KEY: text}))
+    write_whole_bytes(path, save(weights, {_KEY: text}))

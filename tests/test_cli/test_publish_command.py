@@ -122,7 +122,7 @@ def test_what_is_in_a_file(trained: Path, publish: Publish) -> None:
     # Nothing of the run's machine: neither its folders nor its data.
     assert 'data_root' not in meta['cfg'] and 'tiny_voc' not in meta['cfg']
     with safe_open(path, 'pt') as file:
-        assert file.metadata().keys() == {'format', 'mmwsfs'}
+        assert file.metadata().keys() == {'mmwsfs'}
 
 
 def test_another_backbone_is_refused(

