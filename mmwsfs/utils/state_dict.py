@@ -11,7 +11,8 @@ from .checkpoint_file import read_checkpoint
 
 # Under which keys files hold a state dict: MMEngine's and Lightning's, timm's, DINO's.
 _WRAPPERS = ('state_dict', 'model', 'teacher', 'student')
-# Whose objects stand beside the weights: MMEngine's log, DINO's arguments. None is made.
+# Whose objects stand beside the weights: MMEngine's log, DINO's arguments. None is
+# made.
 MMENGINE = ('builtins', 'mmengine', 'numpy')
 TRAININGS = (*MMENGINE, 'argparse')
 

