@@ -36,9 +36,15 @@ def _guard_inferencers() -> None:
     import_module('mmwsfs.utils.mmengine_inferencers')
 
 
+def _speak_in_mmseg() -> None:
+    """mmseg's own tools ask its registry for our data sets."""
+    import_module('mmwsfs.mmseg_names')
+
+
 after_import('mmengine.config.utils', _know_our_configs)
 after_import('mmengine.runner', _guard_loaders)
 after_import('mmengine.infer', _guard_inferencers)
+after_import('mmseg.registry', _speak_in_mmseg)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -10,6 +10,10 @@ import mmpretrain
 import mmseg
 import pytest
 
+import mmwsfs.datasets  # noqa: F401
+from mmwsfs.mmseg_names import NAMES
+from mmwsfs.registry import DATASETS
+
 REPO = Path(__file__).parents[2]
 CONFIG = str(REPO / 'configs/wsfs/vit-s_demo_1shot.py')
 MMSEG = Path(mmseg.__file__).parent / '.mim/tools'
@@ -46,3 +50,19 @@ def test_get_flops_is_refused(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith(
         'ValueError: a few-shot model takes episodes, inputs of query and support')
+
+
+def test_browse_dataset_is_refused(tmp_path: Path) -> None:
+    """By one sentence: it asks mmseg's own scope, where our data sets are not."""
+    done = run(
+        MMSEG / 'analysis_tools/browse_dataset.py', CONFIG, '--not-show', cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "ValueError: 'DemoShapesDataset' is of mmwsfs and gives episodes")
+
+
+def test_every_data_set_is_named_to_mmseg() -> None:
+    """Those that our registry has of its own."""
+    own = {name for name, kind in DATASETS.module_dict.items()
+           if kind.__module__.startswith('mmwsfs.datasets')}
+    assert own == set(NAMES)
