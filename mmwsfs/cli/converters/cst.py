@@ -103,7 +103,7 @@ def take_backbone(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor],
     names = {}
     for theirs, value in weights.items():
         if theirs.startswith(BACKBONE):
-            for ours in to_mmpretrain_names({theirs: value}):
+            for ours in to_mmpretrain_names({theirs.removeprefix(BACKBONE): value}):
                 names[BACKBONE + ours] = theirs
     check_state_dict(
         {ours: weights[theirs] for ours, theirs in names.items()},
