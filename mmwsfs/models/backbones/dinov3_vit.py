@@ -122,7 +122,7 @@ class DINOv3VisionTransformer(FeatureBackbone):
         patch_size (int): side of a patch in pixels. Defaults to 16.
         out_indices (Sequence[int]): blocks whose maps :meth:`forward` returns.
             Defaults to (-1, ), the last.
-        rotated_keys (bool): whether the keys in :meth:`extract` are those that
+        rotated_keys (bool): whether the keys in ``extract`` are those that
             attention compares, or those before they are rotated, which tell less of the
             place. Defaults to False.
         frozen (bool): no gradient, and evaluation mode even through ``train()``.
