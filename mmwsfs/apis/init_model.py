@@ -24,7 +24,8 @@ from mmwsfs.utils.carried_config_text import parse_config
 from mmwsfs.utils.checkpoint_file import read_checkpoint
 from mmwsfs.utils.checkpoint_loaders import fetch
 from mmwsfs.utils.config_file import PREFIX, config_path
-from mmwsfs.utils.initialising import quiet, without_init
+from mmwsfs.utils.initialising import without_init
+from mmwsfs.utils.quiet import quiet_building
 from mmwsfs.utils.state_dict import MMENGINE, find_state_dict
 
 from . import model_names
@@ -188,7 +189,7 @@ def _build(cfg: Config, checkpoint: _Checkpoint | None,
         carried_by: the checkpoint that carried the config, or None.
     """
     scope = DefaultScope.overwrite_default_scope(cfg.get('default_scope', 'mmwsfs'))
-    with scope, quiet():
+    with scope, quiet_building():
         # Is every weight read from a file?
         whole = checkpoint is not None and (
             _has_backbone(checkpoint.weights) or _loads_strictly(cfg.model))

@@ -48,6 +48,7 @@ from mmengine.config import Config, DictAction
 from rich.console import Console
 from rich.progress import track
 
+from mmwsfs.utils.config_file import config_path
 from mmwsfs.utils.find_photographs import find_photographs, is_image, is_video
 
 from .common import CommandParser, import_openmmlab, program
@@ -260,7 +261,7 @@ def build_inferencer(args: argparse.Namespace) -> FewShotInferencer:
         ) from error
     model = args.model
     if args.cfg_options:
-        model = Config.fromfile(model)
+        model = Config.fromfile(config_path(model))
         model.merge_from_dict(args.cfg_options)
     return FewShotInferencer(model, args.weights, args.device)
 

@@ -13,6 +13,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 
+from mmengine.logging import MMLogger
+
 # Beginnings of warnings.
 _WARNINGS = (
     # mmcv-lite, without compiled operators, is enough for all that mmwsfs has.
@@ -48,6 +50,8 @@ _RECORDS = re.compile('|'.join((
     # the table that says the same.
     r'Iter\((val|test)\).* exact_ratio_low: ',
 )))
+# What MMEngine logs of every parameter, and of every file, as a model is built.
+_BUILDING = re.compile(r'\n.+ - torch\.Size|Loads checkpoint by ')
 
 
 def _tells(record: logging.LogRecord) -> bool:
@@ -61,6 +65,25 @@ def quiet_screen(logger: logging.Logger) -> None:
         if isinstance(handler, logging.StreamHandler) and not isinstance(
                 handler, logging.FileHandler):
             handler.addFilter(_tells)
+
+
+@contextmanager
+def quiet_building() -> Iterator[None]:
+    """MMEngine does not log how each parameter was initialised; all else it does.
+
+    Nor does mmseg's loss warn of a default that is none of the caller's.
+    """
+    def kept(record: logging.LogRecord) -> bool:
+        return not _BUILDING.match(record.getMessage())
+
+    logger = MMLogger.get_current_instance()
+    logger.addFilter(kept)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings('ignore', 'Default ``avg_non_ignore``')
+            yield
+    finally:
+        logger.removeFilter(kept)
 
 
 @contextmanager

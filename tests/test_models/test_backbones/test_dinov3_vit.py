@@ -14,7 +14,6 @@ from mmwsfs.models.backbones.dinov3_vit import ARCHS
 from mmwsfs.registry import MODELS
 
 timm = pytest.importorskip('timm')
-transformers = pytest.importorskip('transformers')
 
 DEPTH = 2
 TIMM = {
@@ -50,6 +49,7 @@ def of_timm(arch: str, biases: bool, depth: int = DEPTH) -> nn.Module:
 
 
 def of_transformers(arch: str, depth: int = DEPTH) -> nn.Module:
+    transformers = pytest.importorskip('transformers')
     width, _, heads, hidden, swiglu = ARCHS[arch]
     model = transformers.DINOv3ViTModel(transformers.DINOv3ViTConfig(
         hidden_size=width, num_hidden_layers=depth, num_attention_heads=heads,
