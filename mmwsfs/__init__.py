@@ -2,7 +2,8 @@
 
 Importing this module alone costs next to nothing: no torch, no OpenMMLab. What MMEngine
 has to know of mmwsfs it is told as soon as the part concerned is imported, by whomever:
-where our configs lie, and that its loaders of checkpoints unpickle nothing.
+where our configs lie, and that its loaders of checkpoints unpickle nothing; and
+mmpretrain, that a transformers of today is not the one it was written for.
 """
 
 from __future__ import annotations
@@ -36,6 +37,11 @@ def _guard_inferencers() -> None:
     import_module('mmwsfs.utils.mmengine_inferencers')
 
 
+def _spare_language_models() -> None:
+    """mmpretrain's models of language do not import beside a newer transformers."""
+    import_module('mmwsfs.openmmlab').spare_language_models()
+
+
 def _speak_in_mmseg() -> None:
     """mmseg's own tools ask its registry for our data sets."""
     import_module('mmwsfs.mmseg_names')
@@ -44,6 +50,7 @@ def _speak_in_mmseg() -> None:
 after_import('mmengine.config.utils', _know_our_configs)
 after_import('mmengine.runner', _guard_loaders)
 after_import('mmengine.infer', _guard_inferencers)
+after_import('mmpretrain.utils.dependency', _spare_language_models)
 after_import('mmseg.registry', _speak_in_mmseg)
 
 

@@ -1,9 +1,11 @@
-"""Which OpenMMLab mmwsfs needs."""
+"""Which OpenMMLab mmwsfs needs, and how it goes with what else is installed."""
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 # The modules' own versions are read, never a distribution's name: the same module
 # comes from several distributions.
@@ -28,28 +30,26 @@ def check_versions() -> None:
             found = import_module(name).__version__
             from mmengine.utils import digit_version
         except ImportError as error:
-            raise import_failed(name, error) from error
+            raise RuntimeError(
+                f'mmwsfs needs {name} >= {minimum}, which cannot be imported: {error}'
+            ) from error
         if digit_version(found) < digit_version(minimum):
             raise RuntimeError(
                 f'mmwsfs needs {name} >= {minimum}, but {found} is installed: '
                 'please upgrade it.')
 
 
-def import_failed(name: str, error: Exception) -> RuntimeError:
-    """What to raise where a module of OpenMMLab does not import.
+def spare_language_models() -> None:
+    """Let mmpretrain do without its models of language beside transformers 5.
 
-    mmpretrain's language models fail, with a TypeError, beside transformers 5; then it
-    says so.
+    They are written for transformers 4, and beside a later one not a single part of
+    mmpretrain would import. It knows how to be without them, as it is where
+    transformers is not installed; nothing of ours needs them.
     """
-    mend = ''
     try:
-        transformers = version('transformers')
+        major = int(version('transformers').split('.')[0])
     except PackageNotFoundError:
-        transformers = '0'
-    if name == 'mmpretrain' and int(transformers.split('.')[0]) >= 5:
-        mend = (
-            f'. It does not go with transformers {transformers}, which is installed: '
-            "pip install 'transformers<5', or take another environment")
-    return RuntimeError(
-        f'mmwsfs needs {name} >= {MINIMUM_VERSIONS[name]}, which cannot be imported: '
-        f'{error}{mend}')
+        return
+    if major >= 5:
+        dependency: Any = sys.modules['mmpretrain.utils.dependency']
+        dependency.WITH_MULTIMODAL = False

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -129,11 +131,26 @@ def test_a_missing_openmmlab_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         check_versions()
 
 
-@pytest.mark.parametrize('transformers, told', [('4.57.6', False), ('5.24.0', True)])
+@pytest.mark.parametrize('transformers, kept', [
+    ('4.57.6', True), ('5.24.0', False), (None, True)])
 def test_transformers_that_mmpretrain_does_not_know(
-        monkeypatch: pytest.MonkeyPatch, transformers: str, told: bool) -> None:
-    """The error of the import says nothing of them."""
-    monkeypatch.setattr(openmmlab, 'version', lambda name: transformers)
-    error = openmmlab.import_failed('mmpretrain', TypeError('NoneType takes none'))
-    assert ("pip install 'transformers<5'" in str(error)) is told
-    assert 'NoneType takes none' in str(error)
+        monkeypatch: pytest.MonkeyPatch, transformers: str | None, kept: bool) -> None:
+    """Beside it mmpretrain does without its models of language, else nothing changes.
+    """
+    def version(name: str) -> str:
+        if transformers is None:
+            raise PackageNotFoundError
+        return transformers
+
+    monkeypatch.setattr(openmmlab, 'version', version)
+    dependency = SimpleNamespace(WITH_MULTIMODAL=True)
+    monkeypatch.setitem(sys.modules, 'mmpretrain.utils.dependency', dependency)
+    openmmlab.spare_language_models()
+    assert dependency.WITH_MULTIMODAL is kept
+
+
+def test_mmpretrain_imports_beside_the_transformers_of_today() -> None:
+    """Whoever imports it, once mmwsfs is imported."""
+    pytest.importorskip('transformers')
+    said = python('import mmwsfs, mmpretrain.models as m; print(m.VisionTransformer)')
+    assert 'vision_transformer' in said

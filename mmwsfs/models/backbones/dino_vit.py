@@ -5,20 +5,15 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from mmpretrain.models import VisionTransformer
 from torch import Tensor, nn
 
-from mmwsfs.openmmlab import import_failed
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
 from mmwsfs.utils.state_dict import check_state_dict
 
 from .dino_checkpoint import read_state_dict, to_mmpretrain_names
 from .frozen_dtype import set_dtype
-
-try:
-    from mmpretrain.models import VisionTransformer
-except TypeError as error:
-    raise import_failed('mmpretrain', error) from error
 
 # How many images a frozen backbone takes at once.
 IMAGES_AT_ONCE = {'cpu': 1, 'cuda': 16}
