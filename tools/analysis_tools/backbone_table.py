@@ -16,10 +16,12 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 
-from mmwsfs.models.backbones import DINOVisionTransformer
+from mmwsfs.models.backbones import DINOv3VisionTransformer, DINOVisionTransformer
 from mmwsfs.registry import MODELS
 from mmwsfs.utils.peak_memory import give_freed_memory_back, peak_growth
 from mmwsfs.utils.tables import markdown_table
+
+Backbone = DINOVisionTransformer | DINOv3VisionTransformer
 
 COLUMNS = ('config', 'width x blocks, heads', 'patch', 'registers', 'parameters',
            'input', 'patch tokens', 'bytes of features')
@@ -40,7 +42,7 @@ class Row:
     """
 
     config: Path
-    backbone: DINOVisionTransformer
+    backbone: Backbone
     parameters: int
     size: tuple[int, int]
     grid: tuple[int, int]
@@ -57,7 +59,7 @@ class Row:
             f'{self.feature_bytes:,}')
 
 
-def on_meta(config: Path) -> tuple[DINOVisionTransformer, torch.Tensor]:
+def on_meta(config: Path) -> tuple[Backbone, torch.Tensor]:
     """The config's backbone, and one of its test images, both without memory."""
     cfg = Config.fromfile(config)
     init_default_scope(cfg.default_scope)

@@ -14,6 +14,7 @@ from mmwsfs.utils.state_dict import check_state_dict
 
 from .dino_checkpoint import read_state_dict, to_mmpretrain_names
 from .frozen_dtype import set_dtype
+from .patch_grid import patch_grid
 
 # How many images a frozen backbone takes at once.
 IMAGES_AT_ONCE = {'cpu': 1, 'cuda': 16}
@@ -152,15 +153,6 @@ class DINOVisionTransformer(VisionTransformer):
         patches = patches.flatten(2).transpose(1, 2).to(self.pos_embed)
         return torch.cat([self.pos_embed[:, :1], patches], dim=1)
 
-    def _check_images(self, images: Tensor) -> None:
-        height, width = images.shape[-2:]
-        patch = self.patch_size
-        if min(height, width) < patch or height % patch or width % patch:
-            raise ValueError(
-                f'images of {height}x{width} pixels cannot be cut into patches of '
-                f'{patch}x{patch}: set the Resize scale of the pipeline to a multiple '
-                f'of {patch}')
-
     def _without_registers(self, x: Tensor) -> Tensor:
         """(B, 1 + registers + hw, C) -> (B, 1 + hw, C)."""
         if not self.num_registers:
@@ -194,7 +186,7 @@ class DINOVisionTransformer(VisionTransformer):
         Raises:
             ValueError: the image size is no multiple of the patch size.
         """
-        self._check_images(images)
+        grid = patch_grid(images, self.patch_size)
         at_once = len(images)
         if self.frozen:  # more is no faster, and takes memory
             at_once = IMAGES_AT_ONCE.get(images.device.type, at_once)
@@ -224,13 +216,11 @@ class DINOVisionTransformer(VisionTransformer):
                     cls_query[part], keys[part] = q[:, :, 0], k[:, :, 1:]
         finally:
             handle.remove()
-        height, width = (side // self.patch_size for side in images.shape[-2:])
-        return ViTFeatures(tokens, cls_query, keys, (height, width))
+        return ViTFeatures(tokens, cls_query, keys, grid)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Normed patch tokens of the blocks ``out_indices`` as (B, C, h, w) maps."""
-        self._check_images(x)
-        grid = tuple(side // self.patch_size for side in x.shape[-2:])
+        grid = patch_grid(x, self.patch_size)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return tuple(
                 self._format_output(self.ln1(tokens).to(x.dtype), grid)

