@@ -154,7 +154,8 @@ def _join_swiglu(state: dict[str, Tensor]) -> None:
     for weight in [name for name in state if name.endswith('.mlp.fc1.weight')]:
         block = weight[:-len('fc1.weight')]
         last = state.get(f'{block}fc2.weight')
-        if last is not None and len(state[weight]) == 2 * last.shape[1]:
+        if last is not None and last.ndim == 2 and (
+                state[weight].shape[:1] == (2 * last.shape[1], )):
             for name in [name for name in state if name.startswith(f'{block}fc1.')]:
                 state[name.replace('.fc1.', '.w12.')] = state.pop(name)
     for name in [name for name in state if '.mlp.fc2.' in name]:
