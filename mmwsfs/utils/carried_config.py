@@ -15,10 +15,9 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope, Registry
 
 from mmwsfs.registry import MODELS, TRANSFORMS
+from mmwsfs.utils.hub_names import hub_url
 
 SCOPES = ('mmwsfs', 'mmseg', 'mmpretrain', 'mmcv', 'mmengine')
-# Where a backbone may come from on a machine that is not its trainer's.
-PORTABLE = re.compile(r'(https?|pypi|hf)://')
 
 _NAME = re.compile(rf'(({"|".join(SCOPES)})\.)?[A-Za-z_]\w*', re.ASCII)
 # Arguments by which parts of all these packages read files, ask servers or find code.
@@ -173,6 +172,12 @@ def registered(registry: Registry, name: str) -> Any:
         # MMEngine asks its own scope's parents for names without a scope alone.
         node = None if scope == registry.scope else node.parent
     return None
+
+
+def portable(source: object) -> bool:
+    """Whether a backbone is found there on a machine that is not its trainer's too."""
+    return isinstance(source, str) and bool(
+        re.match(r'(https?|pypi|hf)://', source) or hub_url(source))
 
 
 def backbone_sources(config: Mapping[str, Any] | Config) -> Iterator[str]:

@@ -6,7 +6,7 @@ import hashlib
 import http.client
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO
 from urllib import request
@@ -110,8 +110,8 @@ def _read(reply: http.client.HTTPResponse, max_bytes: int,
         raise OSError(f'it was cut off after {received} of {length} bytes')
 
 
-def download(url: str, max_bytes: int = MAX_BYTES,
-             timeout: float = TIMEOUT) -> Iterator[bytes]:
+def download(url: str, max_bytes: int = MAX_BYTES, timeout: float = TIMEOUT,
+             secret_headers: Mapping[str, str] = {}) -> Iterator[bytes]:
     """Fetch what is at a URL, in parts. It is whole where the last part comes.
 
     Args:
@@ -119,6 +119,7 @@ def download(url: str, max_bytes: int = MAX_BYTES,
         max_bytes: more is not read.
         timeout: seconds for which the server may be silent, and after which the mean
             rate has to be ``MIN_RATE``.
+        secret_headers: sent with the first request alone, not on to where it leads.
 
     Raises:
         OSError: it cannot be fetched, or not wholly; the message names the URL.
@@ -128,6 +129,8 @@ def download(url: str, max_bytes: int = MAX_BYTES,
     expected_digest(url)
     try:
         asked = request.Request(url, headers={'User-Agent': 'mmwsfs'})
+        for name, value in secret_headers.items():
+            asked.add_unredirected_header(name, value)
         with _opener().open(asked, timeout=timeout) as reply:
             for part in _read(reply, max_bytes, timeout):
                 digest.update(part)
@@ -140,8 +143,13 @@ def download(url: str, max_bytes: int = MAX_BYTES,
     _check_digest(digest.hexdigest(), url, f"what is at '{url}'")
 
 
-def cached_file(url: str, folder: Path) -> tuple[Path, bool]:
+def cached_file(url: str, folder: Path, secret_headers: Mapping[str, str] = {}
+                ) -> tuple[Path, bool]:
     """The file of a URL in a folder, fetched where it is not there.
+
+    Args:
+        url, secret_headers: see :func:`download`.
+        folder: of what is kept.
 
     Returns:
         tuple: the file, and whether it was fetched now.
@@ -162,6 +170,6 @@ def cached_file(url: str, folder: Path) -> tuple[Path, bool]:
         return path, False
     print_log(f"Fetching '{url}' (once: it is kept as '{path}')", 'current')
     with whole_file(path) as temporary, temporary.open('wb') as file:
-        for part in download(url):
+        for part in download(url, secret_headers=secret_headers):
             file.write(part)
     return path, True

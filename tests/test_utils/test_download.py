@@ -86,7 +86,8 @@ def test_what_is_not_whole_is_told(tmp_path: Path, monkeypatch, answer, reason) 
         with pytest.raises(OSError, match=f"cannot fetch '{url}/x.pth': .*({reason})"):
             fetch(f'{url}/x.pth', **limits)
         monkeypatch.setattr(
-            'mmwsfs.utils.download.download', lambda url: download(url, **limits))
+            'mmwsfs.utils.download.download', lambda url, **more: download(
+                url, **limits, **more))
         with pytest.raises(OSError, match='cannot fetch'):
             cached_file(f'{url}/x.pth', tmp_path)
     assert not list(tmp_path.iterdir())

@@ -7,10 +7,16 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.runner import CheckpointLoader
-from web_server import Answer, body, serve
+from web_server import Answer, body, redirect, serve
 
 from mmwsfs.apis import init_model
 from mmwsfs.utils.hugging_face import hf_file
+
+
+@pytest.fixture(autouse=True)
+def no_token(monkeypatch) -> None:
+    """Whoever runs the tests keeps it."""
+    monkeypatch.delenv('HF_TOKEN', raising=False)
 
 
 def status(code: int) -> Answer:
@@ -52,9 +58,50 @@ def test_gated_and_missing(tmp_path: Path, monkeypatch, code: int) -> None:
         monkeypatch.setenv('HF_ENDPOINT', url)
         with pytest.raises(OSError, match=(
                 f'hf://a/b/c.pth.*status {code}.*look at {url}/a/b, accept its terms'
-                '.*give its path')) as error:
+                '.*set HF_TOKEN to your access token.*give its path')) as error:
             hf_file('hf://a/b/c.pth', tmp_path)
     assert '\n' not in str(error.value) and not list(tmp_path.rglob('*.*'))
+
+
+@pytest.mark.parametrize('token', ['hf_aB3', None])
+def test_token(tmp_path: Path, monkeypatch, token: str | None) -> None:
+    """The Hub's server gets it, and none that it leads on to."""
+    seen = []
+
+    def keep(answer: Answer) -> Answer:
+        def noted(handler) -> None:
+            seen.append((handler.path, handler.headers.get('Authorization')))
+            answer(handler)
+        return noted
+
+    if token is not None:
+        monkeypatch.setenv('HF_TOKEN', f'{token}\n')
+    with serve(keep(body(b'content'))) as elsewhere:
+        with serve(keep(redirect(f'{elsewhere}/d'))) as url:
+            monkeypatch.setenv('HF_ENDPOINT', url)
+            file, _ = hf_file('hf://a/b/c.pth', tmp_path)
+    assert file.read_bytes() == b'content'
+    assert seen == [('/a/b/resolve/main/c.pth', token and f'Bearer {token}'),
+                    ('/d', None)]
+
+
+def test_a_token_that_does_not_help(tmp_path: Path, monkeypatch) -> None:
+    """It is not in the message."""
+    monkeypatch.setenv('HF_TOKEN', 'hf_secret')
+    with serve(status(403)) as url:
+        monkeypatch.setenv('HF_ENDPOINT', url)
+        with pytest.raises(OSError, match='set HF_TOKEN to a valid access') as error:
+            hf_file('hf://a/b/c.pth', tmp_path)
+    assert 'hf_secret' not in str(error.value)
+
+
+@pytest.mark.parametrize('token', ['hf_secret\nHost: x', 'hf secret', 'hf_geh\xe4im'])
+def test_no_token(tmp_path: Path, monkeypatch, token: str) -> None:
+    """It would be another header, or none; it is not in the message."""
+    monkeypatch.setenv('HF_TOKEN', token)
+    with pytest.raises(ValueError, match='HF_TOKEN .* is no token') as error:
+        hf_file('hf://a/b/c.pth', tmp_path)
+    assert token not in str(error.value)
 
 
 @pytest.mark.parametrize('address', [

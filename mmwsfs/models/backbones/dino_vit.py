@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
-from mmwsfs.utils.state_dict import check_state_dict
 
-from .dino_checkpoint import read_state_dict, to_mmpretrain_names
+from .dino_checkpoint import read_vit, to_mmpretrain_names
 from .frozen_dtype import set_dtype
 from .patch_grid import patch_grid
+from .vit_description import check_vit
 
 # How many images a frozen backbone takes at once.
 IMAGES_AT_ONCE = {'cpu': 1, 'cuda': 16}
@@ -63,6 +63,8 @@ class DINOVisionTransformer(VisionTransformer):
             whose FFNs are SwiGLUs. ``frozen_stages=n``, with ``frozen=False``, freezes
             the embeddings and the first n blocks alone.
     """
+
+    loads_strictly = True  # its file fills all of it, or is refused
 
     def __init__(self,
                  arch: str | dict = 'deit-small',
@@ -115,18 +117,14 @@ class DINOVisionTransformer(VisionTransformer):
 
         Raises:
             FileNotFoundError, ValueError: the checkpoint is missing, truncated or
-                belongs to another network; the message lists what does not fit.
+                belongs to another network; the message says what it holds.
         """
         if (self.init_cfg or {}).get('type') != 'Pretrained':
             super().init_weights()
             return
         source = self.init_cfg['checkpoint']
-        state_dict = to_mmpretrain_names(read_state_dict(source))
-        check_state_dict(
-            state_dict, self.state_dict(),
-            f"checkpoint '{source}' does not fit this backbone",
-            'check arch, patch_size, img_size (the size it was pretrained at), '
-            'num_registers, layer_scale_init_value and layer_cfgs against the file')
+        state_dict = to_mmpretrain_names(read_vit(source))
+        check_vit(state_dict, self.state_dict(), source)
         self.load_state_dict(state_dict)
         self._is_init = True
 

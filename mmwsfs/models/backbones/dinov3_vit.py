@@ -8,14 +8,13 @@ from torch import Tensor, nn
 
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
-from mmwsfs.utils.state_dict import check_state_dict
 
-from .dino_checkpoint import read_state_dict
+from .dino_checkpoint import read_vit
 from .feature_backbone import FeatureBackbone
 from .frozen_dtype import set_dtype
 from .patch_grid import patch_grid
 from .rotary_position import RotaryPosition, rotate
-from .vit_names import official_names
+from .vit_description import check_vit
 
 # Width, blocks, heads, hidden width of the FFN, whether it is a SwiGLU.
 SIZES = (
@@ -140,6 +139,8 @@ class DINOv3VisionTransformer(FeatureBackbone):
         IndexError: a block that is not there.
     """
 
+    loads_strictly = True  # its file fills all of it, or is refused
+
     def __init__(self,
                  arch: str | dict = 'small',
                  patch_size: int = 16,
@@ -185,12 +186,12 @@ class DINOv3VisionTransformer(FeatureBackbone):
 
         Raises:
             FileNotFoundError, ValueError: the checkpoint is missing, truncated or of
-                another network; the message lists what does not fit.
+                another network; the message says what it holds.
         """
         if self.init_cfg is None:
             return
         source = self.init_cfg['checkpoint']
-        state_dict = official_names(read_state_dict(source))
+        state_dict = read_vit(source)
         # The files of transformers and timm leave out what follows from the sizes, and
         # timm's also the biases of attention where all are 0.
         state_dict.setdefault('rope_embed.periods', self.rope_embed.periods)
@@ -199,10 +200,7 @@ class DINOv3VisionTransformer(FeatureBackbone):
                   if name.endswith('.attn.qkv.bias')}
         if not biases.keys() & state_dict.keys():
             state_dict.update(biases)
-        check_state_dict(
-            state_dict, self.state_dict(),
-            f"checkpoint '{source}' does not fit this backbone",
-            'check arch and patch_size against the file')
+        check_vit(state_dict, self.state_dict(), source)
         self.load_state_dict(state_dict)
         self._is_init = True
 

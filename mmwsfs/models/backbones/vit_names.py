@@ -27,41 +27,37 @@ _ANCHOR = re.compile(
     r'^(?P<prefix>(?:.*\.)?)(?:patch_embed\.(?:proj|projection)\.weight|'
     r'embeddings\.patch_embeddings\.(?:projection\.)?weight)$')
 # Of several ViTs in one file the first of these: a teacher is what its training is for.
-_PREFERRED = ('teacher_ema', 'teacher', 'ema', 'backbone', 'student')
+# DINOv3's ``model_ema`` is its teacher, or that of the model it is distilled into.
+_PREFERRED = ('model_ema', 'teacher_ema', 'teacher', 'ema', 'backbone', 'student')
 
-_BLOCK = r'^(?:encoder\.|model\.)?(?:layers?|blocks)\.(?:\d+\.(?=\d+\.))?(\d+)\.'
-# Any release's name -> the authors', applied in order.
-_RENAMES = tuple((re.compile(pattern), replacement) for pattern, replacement in (
-    (_BLOCK, r'blocks.\1.'),
-    (r'^embeddings\.(cls_token|mask_token|register_tokens)$', r'\1'),
-    (r'^embeddings\.position_embeddings$', 'pos_embed'),
-    (r'^embeddings\.patch_embeddings\.(?:projection\.)?', 'patch_embed.proj.'),
-    (r'^patch_embed\.projection\.', 'patch_embed.proj.'),
-    (r'^(?:storage_tokens|reg_token)$', 'register_tokens'),
-    (r'^(?:layernorm|ln1)\.', 'norm.'),
-    (r'^(blocks\.\d+\.)(?:layernorm_before|ln1)\.', r'\1norm1.'),
-    (r'^(blocks\.\d+\.)(?:layernorm_after|ln2)\.', r'\1norm2.'),
-    (r'^(blocks\.\d+\.)(?:attention|attn)\.(?:attention\.)?(?:query|q_proj)\.',
-     r'\1attn.q.'),
-    (r'^(blocks\.\d+\.)(?:attention|attn)\.(?:attention\.)?(?:key|k_proj)\.',
-     r'\1attn.k.'),
-    (r'^(blocks\.\d+\.)(?:attention|attn)\.(?:attention\.)?(?:value|v_proj)\.',
-     r'\1attn.v.'),
-    (r'^(blocks\.\d+\.)attn\.([qkv])_bias$', r'\1attn.\2.bias'),
-    (r'^(blocks\.\d+\.)attention\.(?:output\.dense|o_proj)\.', r'\1attn.proj.'),
-    (r'^(blocks\.\d+\.)(?:layer_scale|gamma_|ls)([12])(?:\.lambda1|\.gamma)?$',
-     r'\1ls\2.gamma'),
-    (r'^(blocks\.\d+\.)attn\.gamma1\.weight$', r'\1ls1.gamma'),
-    (r'^(blocks\.\d+\.)ffn\.gamma2\.weight$', r'\1ls2.gamma'),
-    (r'^(blocks\.\d+\.)(?:intermediate\.dense|ffn\.layers\.0\.0|mlp\.up_proj)\.',
-     r'\1mlp.fc1.'),
-    (r'^(blocks\.\d+\.)(?:output\.dense|ffn\.layers\.1|mlp\.down_proj)\.',
-     r'\1mlp.fc2.'),
-    (r'^(blocks\.\d+\.)(?:mlp\.weights_in|ffn\.w12)\.', r'\1mlp.w12.'),
-    (r'^(blocks\.\d+\.)(?:mlp\.weights_out|ffn\.w3)\.', r'\1mlp.w3.'),
-    (r'^(blocks\.\d+\.)mlp\.(?:gate_proj|fc1_g)\.', r'\1mlp.w1.'),
-    (r'^(blocks\.\d+\.)mlp\.fc1_x\.', r'\1mlp.w2.'),
-))
+_BLOCK = re.compile(
+    r'(?:encoder\.|model\.)?(?:layers?|blocks)\.(?:\d+\.(?=\d+\.))?(\d+)\.')
+# Any release's name -> the authors', the first that fits: outside of blocks, in one.
+_OUTSIDE, _INSIDE = (
+    tuple((re.compile(pattern), replacement) for pattern, replacement in renames)
+    for renames in ((
+        (r'embeddings\.(cls_token|mask_token|register_tokens)$', r'\1'),
+        (r'embeddings\.position_embeddings$', 'pos_embed'),
+        (r'(?:embeddings\.patch_embeddings|patch_embed)\.(?:projection\.)?'
+         r'(?=weight$|bias$)', 'patch_embed.proj.'),
+        (r'(?:storage_tokens|reg_token)$', 'register_tokens'),
+        (r'(?:layernorm|ln1)\.', 'norm.'),
+    ), (
+        (r'(?:layernorm_before|ln1)\.', 'norm1.'),
+        (r'(?:layernorm_after|ln2)\.', 'norm2.'),
+        (r'(?:attention|attn)\.(?:attention\.)?([qkv])(?:uery|ey|alue|_proj)\.',
+         r'attn.\1.'),
+        (r'attn\.([qkv])_bias$', r'attn.\1.bias'),
+        (r'attention\.(?:output\.dense|o_proj)\.', 'attn.proj.'),
+        (r'(?:layer_scale|gamma_|ls)([12])(?:\.lambda1|\.gamma)?$', r'ls\1.gamma'),
+        (r'(?:attn|ffn)\.gamma([12])\.weight$', r'ls\1.gamma'),
+        (r'(?:intermediate\.dense|ffn\.layers\.0\.0|mlp\.up_proj)\.', 'mlp.fc1.'),
+        (r'(?:output\.dense|ffn\.layers\.1|mlp\.down_proj)\.', 'mlp.fc2.'),
+        (r'(?:mlp\.weights_in|ffn\.w12)\.', 'mlp.w12.'),
+        (r'(?:mlp\.weights_out|ffn\.w3)\.', 'mlp.w3.'),
+        (r'mlp\.(?:gate_proj|fc1_g)\.', 'mlp.w1.'),
+        (r'mlp\.fc1_x\.', 'mlp.w2.'),
+    )))
 # Of a training, or a classifier's: no part of the backbone.
 _IGNORED = re.compile(
     r'^(mask_token$|local_cls_norm\.|pooler\.|head\.|cls_head\.|fc\.|fc_norm\.)')
@@ -88,9 +84,7 @@ def official_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, value in state_dict.items():
         if not name.startswith(prefix):
             continue
-        name = name[len(prefix):]
-        for pattern, replacement in _RENAMES:
-            name = pattern.sub(replacement, name)
+        name = _renamed(name[len(prefix):])
         if not _IGNORED.match(name):
             renamed[name] = value
     _join_attention(renamed)
@@ -113,6 +107,17 @@ def find_prefix(state_dict: Mapping[str, Tensor]) -> str:
                     len(_PREFERRED)), len(prefix)
 
     return min(prefixes, key=rank, default='')
+
+
+def _renamed(name: str) -> str:
+    block = _BLOCK.match(name)
+    rest = name[block.end():] if block else name
+    for pattern, replacement in _INSIDE if block else _OUTSIDE:
+        found = pattern.match(rest)
+        if found:
+            rest = found.expand(replacement) + rest[found.end():]
+            break
+    return f'blocks.{block[1]}.{rest}' if block else rest
 
 
 def _square(number: int) -> bool:
@@ -149,9 +154,10 @@ def _join_swiglu(state: dict[str, Tensor]) -> None:
     for weight in [name for name in state if name.endswith('.mlp.fc1.weight')]:
         block = weight[:-len('fc1.weight')]
         last = state.get(f'{block}fc2.weight')
-        if last is not None and len(state[weight]) == 2 * last.shape[1]:
-            for kind in ('weight', 'bias'):
-                state[f'{block}w12.{kind}'] = state.pop(f'{block}fc1.{kind}')
+        if last is not None and last.ndim == 2 and (
+                state[weight].shape[:1] == (2 * last.shape[1], )):
+            for name in [name for name in state if name.startswith(f'{block}fc1.')]:
+                state[name.replace('.fc1.', '.w12.')] = state.pop(name)
     for name in [name for name in state if '.mlp.fc2.' in name]:
         if name.replace('.fc2.', '.w12.') in state:
             state[name.replace('.fc2.', '.w3.')] = state.pop(name)

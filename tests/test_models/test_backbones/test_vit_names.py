@@ -6,14 +6,14 @@ The references are the models of timm and transformers, which write such files.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from mmwsfs.models.backbones.dino_checkpoint import read_state_dict
+from mmwsfs.models.backbones.dino_checkpoint import read_vit
 from mmwsfs.models.backbones.vit_names import find_prefix, official_names
 from mmwsfs.registry import MODELS
 
@@ -47,12 +47,20 @@ def transformers_vit(kind: str, **settings: object) -> nn.Module:
             num_attention_heads=HEADS, intermediate_size=4 * WIDTH, **settings)))
 
 
-def ours(checkpoint: object, folder: Path, **settings: object) -> nn.Module:
-    torch.save(checkpoint, folder / 'file.pth')
+def files(reference: nn.Module, folder: Path) -> Iterator[Path]:
+    """By the names in memory, and by those of transformers' files, which stay as
+    they were when the names in memory change."""
+    torch.save(reference.state_dict(), folder / 'file.pth')
+    yield folder / 'file.pth'
+    if hasattr(reference, 'save_pretrained'):
+        reference.save_pretrained(folder)
+        yield folder / 'model.safetensors'
+
+
+def ours(path: Path, **settings: object) -> nn.Module:
     model = MODELS.build(dict(
         type='DINOVisionTransformer', arch=ARCH, img_size=56, patch_size=14,
-        init_cfg=dict(type='Pretrained', checkpoint=str(folder / 'file.pth')),
-        **settings))
+        init_cfg=dict(type='Pretrained', checkpoint=str(path)), **settings))
     model.init_weights()
     return model
 
@@ -77,24 +85,26 @@ def test_files_of_timm_and_transformers(
         tmp_path: Path) -> None:
     """Tokens of our ViT from such a file are those of the model that wrote it."""
     reference = make()
-    model = ours(reference.state_dict(), tmp_path, **settings)
     images = torch.randn(2, 3, 56, 56)
     with torch.no_grad():
         expected = (reference.forward_features(images)
                     if hasattr(reference, 'forward_features')
                     else reference(images).last_hidden_state)
     expected = torch.cat([expected[:, :1], expected[:, 1 + extra:]], dim=1)
-    tokens = model.extract(images).tokens[:, -1]
-    assert (tokens - expected).abs().max() < 1e-4 * expected.abs().max()
+    for path in files(reference, tmp_path):
+        tokens = ours(path, **settings).extract(images).tokens[:, -1]
+        assert (tokens - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
 # ------------------------------------------------------------- whole trainings
-@pytest.fixture(scope='module')
-def weights() -> dict[str, Tensor]:
+@pytest.fixture(scope='module', params=('dinov2', 'dinov3'))
+def weights(request: pytest.FixtureRequest) -> dict[str, Tensor]:
     """By the authors' names."""
     return official_names(MODELS.build(dict(
-        type='mmwsfs.DINOVisionTransformer', arch=ARCH, img_size=56,
-        patch_size=14)).state_dict())
+        type='mmwsfs.DINOVisionTransformer', arch=ARCH, img_size=56, patch_size=14)
+        if request.param == 'dinov2' else dict(
+            type='mmwsfs.DINOv3VisionTransformer', arch=dict(ARCH, swiglu=True))
+    ).state_dict())
 
 
 def prefixed(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -125,15 +135,19 @@ HEAD = {'head.mlp.0.weight': torch.ones(2, WIDTH)}
         **prefixed(chunked(w), 'teacher.backbone.'),
         'teacher.dino_head.mlp.0.weight': torch.ones(2, 2)}, iteration=7),
     lambda w: dict(teacher=prefixed(chunked(w), 'backbone.')),
+    lambda w: dict(model={  # DINOv3's that is distilled, with a larger one as teacher
+        **prefixed(other(w), 'teacher.backbone.'),
+        **prefixed(other(w), 'gram_teacher.backbone.'),
+        **prefixed(w, 'model_ema.backbone.')}),
     lambda w: dict(state_dict=prefixed(w, 'student.encoder.vit.')),  # Lightning
     lambda w: prefixed(w, 'module.'),
     lambda w: prefixed(w, 'visual.trunk.'),
-), ids=('dino', 'student', 'dinov2', 'chunks', 'lightning', 'ddp', 'part'))
+), ids=('dino', 'student', 'dinov2', 'chunks', 'distilled', 'lightning', 'ddp', 'part'))
 def test_whole_trainings(wrap: Callable, weights: dict[str, Tensor],
                          tmp_path: Path) -> None:
     """The teacher's ViT comes out of them, or the only one there is."""
     torch.save(wrap(weights), tmp_path / 'file.pth')
-    found = official_names(read_state_dict(str(tmp_path / 'file.pth')))
+    found = read_vit(str(tmp_path / 'file.pth'))
     assert found.keys() == weights.keys()
     assert all(torch.equal(found[name], value) for name, value in weights.items())
 
@@ -166,3 +180,16 @@ def test_queries_without_keys() -> None:
     with pytest.raises(ValueError, match='a part of a ViT'):
         official_names({'encoder.layer.0.attention.attention.query.weight':
                         torch.ones(2, 2)})
+
+
+@pytest.mark.parametrize('state', (
+    {'layer.0.attention.query.weight': torch.ones(2, 2)},
+    {f'layer.0.attention.{part}.weight': torch.ones(2, width)
+     for part, width in (('query', 2), ('key', 3), ('value', 2))},
+    {'pos_embed': torch.ones(1, 4, 3), 'cls_token': torch.ones(1, 1, 2)},
+), ids=('part', 'widths', 'positions'))
+def test_the_file_is_named(state: dict[str, Tensor], tmp_path: Path) -> None:
+    """Where its tensors do not go together."""
+    torch.save(state, tmp_path / 'strange.pth')
+    with pytest.raises(ValueError, match=r"strange\.pth': "):
+        read_vit(str(tmp_path / 'strange.pth'))
