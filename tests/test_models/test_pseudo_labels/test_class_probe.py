@@ -40,7 +40,7 @@ def probe(make_fitting, monkeypatch):
     for name, value in (('RIDGE', 0.5), ('WEIGHT', 1.5), ('SHARPNESS', 4.),
                         ('OFFSET', 0.25)):
         monkeypatch.setattr(class_probe, name, value)
-    probe = ClassProbe(3, layers=(0, 2), embed_dims=WIDTH)
+    probe = ClassProbe(3, 3, layers=(0, 2), embed_dims=WIDTH)
     fitting, reports = make_fitting(training_images(), 3)
     probe.fit_to(fitting)
     assert reports == [('class probe: knows 2 classes', )]
@@ -112,14 +112,14 @@ def test_needs_room_for_all_classes(make_fitting):
     """The error names the setting, its value and the one that fits."""
     fitting, _ = make_fitting(training_images(), 20)
     with pytest.raises(ValueError, match='up to 3.*num_classes is 2: set it to 20'):
-        ClassProbe(2, layers=(0, ), embed_dims=WIDTH).fit_to(fitting)
+        ClassProbe(2, 3, layers=(0, ), embed_dims=WIDTH).fit_to(fitting)
 
 
 def test_without_any_mask_it_knows_nothing(make_fitting):
     """And changes no scores."""
     images = {name: image for name, image in training_images().items()
               if image.masks is None}
-    probe = ClassProbe(3, layers=(0, 2), embed_dims=WIDTH)
+    probe = ClassProbe(3, 3, layers=(0, 2), embed_dims=WIDTH)
     probe.fit_to(make_fitting(images, 3)[0])
     assert not probe.known.any() and not probe.planes.any()
     scores = torch.randn(1, *GRID)
