@@ -108,6 +108,15 @@ def test_labeler_asks_it_where_classes_are_given(probe):
     assert (found[0] != bare[0]).any() and torch.equal(found[1], bare[1])
 
 
+@pytest.mark.parametrize('depth, layers', [
+    (1, [0]), (2, [1]), (12, [9, 11]), (24, [19, 23]), (40, [33, 39])])
+def test_blocks_are_chosen_by_the_depth(depth, layers):
+    """The last and one before it; those that were tuned on twelve blocks."""
+    probe = ClassProbe(3, depth, WIDTH)
+    assert probe.layers == layers
+    assert probe.planes.shape == (3, len(layers) * WIDTH)
+
+
 def test_needs_room_for_all_classes(make_fitting):
     """The error names the setting, its value and the one that fits."""
     fitting, _ = make_fitting(training_images(), 20)
