@@ -137,7 +137,8 @@ def build(config: str, backbone: dict, **parts: dict) -> FewShotSegmentor:
 @pytest.fixture
 def fit(make_fitting: Callable, monkeypatch: pytest.MonkeyPatch
         ) -> Callable[[FewShotSegmentor], None]:
-    """Lets all parts of a model learn, from fewer images than numbers in a token."""
+    """Lets all parts of a model learn, from fewer images and patches than numbers in a
+    token, in half precision, as a cache keeps them."""
     monkeypatch.setattr(whole_image_prior, 'GROUPS', 2)
     monkeypatch.setattr(whole_image_prior, 'PAIRS', 40)
 
@@ -147,7 +148,8 @@ def fit(make_fitting: Callable, monkeypatch: pytest.MonkeyPatch
             image = made_image(1 + seed % CLASSES, seed)
             mask = (image[:1] > 0).to(torch.uint8)
             images[f'{seed:02d}'] = TrainingImage(
-                [1 + seed % CLASSES], model.backbone.extract(image[None]),
+                [1 + seed % CLASSES],
+                model.backbone.extract(image[None]).map(Tensor.half),
                 mask.flatten(1).float(), torch.ones(SIDE * SIDE),
                 mask if seed % 3 else None)
         fitting, _ = make_fitting(images, CLASSES)
