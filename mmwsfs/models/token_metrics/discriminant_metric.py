@@ -112,7 +112,8 @@ class DiscriminantMetric(BaseModule):
                 'a metric between classes needs masks, or labels, of two classes at '
                 'least')
         for block, means in enumerate(sums.class_means()):
-            self.matrix[block] = discriminant(sums.within(block), means, RIDGE)
+            self.matrix[block].copy_(
+                discriminant(sums.within(block), means, RIDGE))
         for offset, total in ((self.cls_offset, sums.cls),
                               (self.patch_offset, sums.patches)):
             mean = (total / sums.images).unsqueeze(1).to(offset)
