@@ -199,17 +199,14 @@ def test_parts_follow_the_backbone(
             - torch.cosine_similarity(own, other, dim=-1)).mean())
     assert margins[1] > margins[0]
 
-    emat = build(EMAT, backbone, **{
-        name: model_settings for name, model_settings
-        in Config.fromfile(CONFIGS / PLUS).model.items()
-        if name in ('labeler', 'metric', 'prototypes', 'prior')},
-        calibration=dict(type='PresenceCalibration'))
+    plus = Config.fromfile(CONFIGS / PLUS).model
+    emat = build(EMAT, backbone, calibration=dict(type='PresenceCalibration'), **{
+        name: plus[name] for name in ('labeler', 'metric', 'prototypes', 'prior')})
     for name in ('labeler', 'metric', 'prior'):
         getattr(emat, name).load_state_dict(getattr(model, name).state_dict())
     episodes = made_episodes([(11, 11), (11, 12), (12, 12), (12, 11)], seed=200)
     for one in (model, emat):
-        channels = layers * sizes.num_heads
-        assert one.neck.blocks[0].qkv.in_channels == channels
+        assert one.neck.blocks[0].qkv.in_channels == layers * sizes.num_heads
         losses = one.train().loss(*episodes)
         sum(losses.values()).backward()
         for name, weight in one.named_parameters():
@@ -217,7 +214,7 @@ def test_parts_follow_the_backbone(
                 assert weight.grad.isfinite().all() and weight.grad.any(), name
         one.eval()
         with torch.no_grad():
-            logits = one._forward(*episodes)[0][:, 0].diff(dim=-1).squeeze(1)
+            logits = one(*episodes, mode='tensor')[0][:, 0].diff(dim=-1)[:, 0]
             presence = torch.cat([sample.gt_presence for sample in episodes[1]])
             one.calibration.fit(logits, presence)
             scores = [sample.presence_scores.item()
