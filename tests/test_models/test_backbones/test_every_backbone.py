@@ -79,11 +79,12 @@ class MadeBackbone(nn.Module):
         self.num_layers, self.num_heads, self.embed_dims = (
             num_layers, num_heads, embed_dims)
         generator = torch.Generator().manual_seed(0)
-        self.register_buffer('classes', torch.randn(
+        self.classes = nn.Parameter(torch.randn(
             max(NEW) + 1, num_layers, embed_dims, generator=generator))
         # Keys of the background and, like CLS's query, of objects.
-        self.register_buffer('key', torch.randn(
+        self.key = nn.Parameter(torch.randn(
             2, num_heads, embed_dims // num_heads, generator=generator))
+        self.requires_grad_(False)
 
     def features(self, image: Tensor) -> ViTFeatures:
         generator = torch.Generator().manual_seed(int(image[1, 0, 0]))
