@@ -139,3 +139,28 @@ def test_a_rival_is_tested_and_no_more(
     assert test.support_masks == pixel and test.protocol == protocol
     assert model.gated == (protocol == 'FS-CS')
     assert model.blocks == [8, 9, 10, 11]
+
+
+@pytest.mark.parametrize('base, size, side', [
+    ('dinov2-vit-s_pascal5i_1shot_quick_plus', 256, 16),
+    ('emat_dinov2-vit-s_pascal5i_1shot', 800, 50)])
+def test_another_backbone_as_the_page_has_it(
+        base: str, size: int, side: int, tmp_path: Path) -> None:
+    """The lines of docs/configs.md upon both configs that it names."""
+    page = (CONFIGS.parents[1] / 'docs/configs.md').read_text()
+    section = page.split('## Another backbone')[1]
+    assert f'{base}.py' in section and f'img_size={size}' in section
+    lines = section.split('```python')[1].split('```')[0]
+    child = tmp_path / 'child.py'
+    child.write_text(lines.replace(
+        './dinov2-vit-s_pascal5i_1shot_quick_plus', str(CONFIGS / base)).replace(
+        'img_size=256', f'img_size={size}'))
+    cfg = Config.fromfile(child)
+    cfg.model.cache = None
+    with torch.device('meta'):
+        model = MODELS.build(cfg.model)
+        features = model.backbone.extract(torch.empty(1, 3, size, size))
+    for loader in LOADERS:
+        assert cfg[loader].dataset.img_size == size
+    assert type(model.backbone).__name__ == 'DINOv3VisionTransformer'
+    assert features.grid == (side, side)

@@ -38,7 +38,7 @@ class PatchSums:
             weights: (M,), how much a patch counts.
         """
         weighted = (patches * weights[:, None]).transpose(-1, -2)
-        self.gram += (weighted @ patches).double().cpu()
+        self.gram += (weighted @ patches).cpu()
         self.cross += (weighted @ shares.to(patches)).double().cpu()
         self.patches += weighted.sum(dim=-1).double().cpu()
         self.shares += (weights @ shares.to(weights)).double().cpu()

@@ -121,17 +121,18 @@ def _class_space(cls: Tensor, tags: Tensor) -> tuple[Tensor, Tensor]:
         tags: (B, N) bool, of every image the classes; an image of several counts for
             each in part.
     """
-    cls = cls.double()
     tags = tags[:, tags.any(dim=0)].double()
     shares = tags / tags.sum(dim=1, keepdim=True)
     totals = shares.sum(dim=0)
-    means = torch.einsum('bn,blc->lnc', shares, cls) / totals[:, None]
-    matrices = []
-    for tokens, of_classes in zip(cls.transpose(0, 1), means):
-        between = (of_classes * totals[:, None]).T @ of_classes
+    matrices, centres = [], []
+    for block in range(cls.shape[1]):  # one at a time is in double precision
+        tokens = cls[:, block].double()
+        means = shares.T @ tokens / totals[:, None]
+        between = (means * totals[:, None]).T @ means
         within = (tokens.T @ tokens - between) / len(cls)
-        matrices.append(discriminant(within, of_classes, RIDGE))
-    return torch.stack(matrices).float(), cls.mean(dim=0).float()
+        matrices.append(discriminant(within, means, RIDGE).float())
+        centres.append(tokens.mean(dim=0).float())
+    return torch.stack(matrices), torch.stack(centres)
 
 
 def _directions(cls: Tensor, matrix: Tensor, centre: Tensor) -> Tensor:

@@ -32,18 +32,24 @@ class ClassProbe(BaseModule):
 
     Args:
         num_classes (int): of the training data set, numbered 1..num_classes.
+        num_layers (int): blocks of the backbone, L.
         embed_dims (int): width of the backbone, C.
-        layers (Sequence[int]): blocks of the backbone, from 0, or back from -1, the
-            last; to be tuned for another backbone. Defaults to (-3, -1).
+        layers (Sequence[int], optional): blocks of the backbone, from 0, or back from
+            -1, the last. Defaults to None: the last, and the one a sixth of the depth
+            before it; 9 and 11 of 12, 19 and 23 of 24.
         init_cfg (dict, optional): Defaults to None.
     """
 
     def __init__(self,
                  num_classes: int,
+                 num_layers: int,
                  embed_dims: int,
-                 layers: Sequence[int] = (-3, -1),
+                 layers: Sequence[int] | None = None,
                  init_cfg: dict | None = None) -> None:
         super().__init__(init_cfg)
+        if layers is None:
+            last = num_layers - 1
+            layers = sorted({last - num_layers // 6, last})
         self.layers = list(layers)
         width = len(self.layers) * embed_dims
         self.register_buffer('planes', torch.zeros(num_classes, width))

@@ -22,7 +22,8 @@ class _ObjectSums:
 
     def __init__(self, shape: tuple[int, int], num_classes: int) -> None:
         self.objects = PatchSums(shape, num_classes)
-        self.backgrounds = PatchSums(shape, 1)
+        self.backgrounds = 0  # that are not empty
+        self.background = torch.zeros(shape, dtype=torch.double)  # sum of their means
         self.cls = torch.zeros(shape, dtype=torch.double)
         self.patches = torch.zeros(shape, dtype=torch.double)
         self.images = self.masked = 0
@@ -36,33 +37,33 @@ class _ObjectSums:
         self.images += 1
         self.masked += image.masks is not None
         for number, shares in zip(image.classes, image.shares):
-            self._add_part(self.objects, patches, shares, number)
+            covered = shares > 0
+            if covered.any():
+                weights = shares[covered] / shares.sum()
+                classes = torch.zeros(
+                    len(weights), len(self.objects.shares), device=shares.device)
+                classes[:, number - 1] = 1
+                self.objects.add(patches[:, covered], classes, weights)
         background = (image.valid - image.shares.sum(dim=0)).clamp_min(0)
-        self._add_part(self.backgrounds, patches, background, 1)
-
-    @staticmethod
-    def _add_part(sums: PatchSums, patches: Tensor, shares: Tensor,
-                  number: int) -> None:
-        covered = shares > 0
-        if covered.any():
-            weights = shares[covered] / shares.sum()
-            classes = torch.zeros(len(weights), len(sums.shares), device=shares.device)
-            classes[:, number - 1] = 1
-            sums.add(patches[:, covered], classes, weights)
+        if background.any():
+            mean = background / background.sum() @ patches
+            self.background += mean.double().cpu()
+            self.backgrounds += 1
 
     def class_means(self) -> Tensor:
         """(L, M, C), of the background, if there is any, and the classes shown."""
-        means = [
-            (sums.cross / sums.shares)[..., sums.shares > 0].transpose(1, 2)
-            for sums in (self.backgrounds, self.objects)]
-        return torch.cat(means, dim=1)
-
-    def within(self) -> Tensor:
-        """(L, C, C), covariance of an object's patches about the mean of its class."""
         shown = self.objects.shares > 0
-        cross = self.objects.cross[..., shown]
-        between = cross / self.objects.shares[shown] @ cross.transpose(1, 2)
-        return (self.objects.gram - between) / self.objects.shares.sum()
+        means = (self.objects.cross / self.objects.shares)[..., shown].transpose(1, 2)
+        if not self.backgrounds:
+            return means
+        return torch.cat([(self.background / self.backgrounds)[:, None], means], dim=1)
+
+    def within(self, block: int) -> Tensor:
+        """(C, C), covariance of an object's patches about the mean of its class."""
+        shown = self.objects.shares > 0
+        cross = self.objects.cross[block][:, shown]
+        between = cross / self.objects.shares[shown] @ cross.T
+        return (self.objects.gram[block] - between) / self.objects.shares.sum()
 
 
 @MODELS.register_module()
@@ -110,9 +111,9 @@ class DiscriminantMetric(BaseModule):
             raise ValueError(
                 'a metric between classes needs masks, or labels, of two classes at '
                 'least')
-        for matrix, within, means in zip(
-                self.matrix, sums.within(), sums.class_means()):
-            matrix.copy_(discriminant(within, means, RIDGE))
+        for block, means in enumerate(sums.class_means()):
+            self.matrix[block].copy_(
+                discriminant(sums.within(block), means, RIDGE))
         for offset, total in ((self.cls_offset, sums.cls),
                               (self.patch_offset, sums.patches)):
             mean = (total / sums.images).unsqueeze(1).to(offset)

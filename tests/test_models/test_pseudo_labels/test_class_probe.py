@@ -40,7 +40,7 @@ def probe(make_fitting, monkeypatch):
     for name, value in (('RIDGE', 0.5), ('WEIGHT', 1.5), ('SHARPNESS', 4.),
                         ('OFFSET', 0.25)):
         monkeypatch.setattr(class_probe, name, value)
-    probe = ClassProbe(3, layers=(0, 2), embed_dims=WIDTH)
+    probe = ClassProbe(3, 3, layers=(0, 2), embed_dims=WIDTH)
     fitting, reports = make_fitting(training_images(), 3)
     probe.fit_to(fitting)
     assert reports == [('class probe: knows 2 classes', )]
@@ -108,18 +108,27 @@ def test_labeler_asks_it_where_classes_are_given(probe):
     assert (found[0] != bare[0]).any() and torch.equal(found[1], bare[1])
 
 
+@pytest.mark.parametrize('depth, layers', [
+    (1, [0]), (2, [1]), (12, [9, 11]), (24, [19, 23]), (40, [33, 39])])
+def test_blocks_are_chosen_by_the_depth(depth, layers):
+    """The last and one before it; those that were tuned on twelve blocks."""
+    probe = ClassProbe(3, depth, WIDTH)
+    assert probe.layers == layers
+    assert probe.planes.shape == (3, len(layers) * WIDTH)
+
+
 def test_needs_room_for_all_classes(make_fitting):
     """The error names the setting, its value and the one that fits."""
     fitting, _ = make_fitting(training_images(), 20)
     with pytest.raises(ValueError, match='up to 3.*num_classes is 2: set it to 20'):
-        ClassProbe(2, layers=(0, ), embed_dims=WIDTH).fit_to(fitting)
+        ClassProbe(2, 3, layers=(0, ), embed_dims=WIDTH).fit_to(fitting)
 
 
 def test_without_any_mask_it_knows_nothing(make_fitting):
     """And changes no scores."""
     images = {name: image for name, image in training_images().items()
               if image.masks is None}
-    probe = ClassProbe(3, layers=(0, 2), embed_dims=WIDTH)
+    probe = ClassProbe(3, 3, layers=(0, 2), embed_dims=WIDTH)
     probe.fit_to(make_fitting(images, 3)[0])
     assert not probe.known.any() and not probe.planes.any()
     scores = torch.randn(1, *GRID)

@@ -141,7 +141,7 @@ def test_learned_again_and_loaded(make_fitting):
 def test_a_probe_is_asked_where_classes_are_given(make_fitting):
     """Of classes that it knows."""
     labeler, _ = fitted(make_fitting)
-    labeler.probe = ClassProbe(2, layers=(0, 1), embed_dims=WIDTH)
+    labeler.probe = ClassProbe(2, 2, layers=(0, 1), embed_dims=WIDTH)
     image, _ = made_image(90)
     bare = labeler.scores(image, image)
     assert torch.equal(labeler.scores(image, image, torch.tensor([1])), bare)

@@ -162,7 +162,7 @@ def test_size_of_an_object_does_not_matter():
     sums.add(training_image(small, [2], [torch.eye(10)[0]], valid=torch.eye(10)[0]))
     sums.add(training_image(large, [2, 1], [torch.ones(10), torch.zeros(10)]))
     assert sums.objects.shares.tolist() == pytest.approx([0, 2, 0])
-    assert sums.backgrounds.shares.tolist() == [0]  # nothing beside the objects
+    assert sums.backgrounds == 0  # nothing beside the objects
     means = sums.class_means()
     assert means.shape == (1, 1, 2)
     torch.testing.assert_close(
