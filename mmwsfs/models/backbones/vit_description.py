@@ -59,7 +59,10 @@ def describe(weights: Mapping[str, Tensor]) -> ViTDescription | None:
     scaled = f'{first}ls1.gamma' in weights
     rotary = 'pos_embed' not in weights
     registers = _length(weights.get('register_tokens'))
-    size, depth, *archs = _SIZES.get((width, swiglu), ('', len(blocks), '', ''))
+    unknown = ('', len(blocks), '', '')
+    size, depth, *archs = _SIZES.get((width, swiglu), unknown)
+    if blocks[-1] >= depth:
+        size, depth, *archs = unknown
     partial = blocks != [*range(depth)]
     name = f'ViT-{size}/{patch}' if size else (
         f'ViT of width {width}, {depth} blocks, patches of {patch} pixels')

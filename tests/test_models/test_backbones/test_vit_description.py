@@ -101,6 +101,10 @@ def said(weights: Weights, settings: dict) -> str:
                         feedforward_channels=768)), S8,
      "holds a ViT of width 192, 12 blocks, patches of 8 pixels, as DINO's: set "
      'model.backbone=dict(arch=dict(embed_dims=192, num_layers=12, ...))'),
+    (dict(S8, arch=dict(embed_dims=384, num_layers=13, num_heads=6,
+                        feedforward_channels=1536)), S8,
+     "holds a ViT of width 384, 13 blocks, patches of 8 pixels, as DINO's: set "
+     'model.backbone=dict(arch=dict(embed_dims=384, num_layers=13, ...))'),
 ))
 def test_another_vit(file: dict, settings: dict, expected: str) -> None:
     """Nothing is asked to be set but what differs."""
