@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from mmwsfs.structures import ViTFeatures
-from mmwsfs.utils.module_digest import module_state
 
 NOISE = 1e-4  # of the features' size: patches that differ by less do not differ
 
@@ -34,6 +33,18 @@ def project_out(patches: Tensor, subspace: Tensor) -> Tensor:
     return patches - patches @ subspace.transpose(-2, -1) @ subspace
 
 
+def _state(backbone: nn.Module) -> tuple:
+    """What tells, at once, whether a backbone's features may be others than before.
+
+    Its settings, and of every parameter where it lies, how often it was written, and
+    its number format. To digest the weights takes as long as a pass.
+    """
+    settings = {name: value for name, value in vars(backbone).items()
+                if isinstance(value, (bool, int, float, str))}
+    return settings, [(value.data_ptr(), value._version, value.dtype)
+                      for value in backbone.parameters()]
+
+
 class PositionSubspace:
     """The directions in which a ViT's features tell where in the image they are.
 
@@ -53,7 +64,7 @@ class PositionSubspace:
         self._directions: dict[tuple, Tensor] = {}
 
     def _of(self, size: tuple[int, int], part: tuple, rank: int) -> Tensor:
-        state = module_state(self._backbone)
+        state = _state(self._backbone)
         if state != self._state:
             self._state = state
             self._blank.clear()

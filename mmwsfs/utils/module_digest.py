@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -9,35 +9,19 @@ from torch import Tensor, nn
 _SETTING = (bool, int, float, str, list, tuple)  # attributes that a module may read
 
 
-def _settings(module: nn.Module) -> Iterator[tuple[str, str, dict]]:
-    """Of every part its name, its type and its settings."""
-    for name, part in module.named_modules():
-        yield name, type(part).__name__, {
-            key: value for key, value in vars(part).items()
-            if isinstance(value, _SETTING) and key[0] != '_' and key != 'training'}
-
-
 def digest_module(module: nn.Module) -> str:
     """Hex digest of a module's parts, their settings and weights."""
     digest = hashlib.blake2b(f'{module}'.encode(), digest_size=16)
-    for name, kind, settings in _settings(module):
-        digest.update(f'{name} {kind} {settings}'.encode())
+    for name, part in module.named_modules():
+        settings = {
+            key: value for key, value in vars(part).items()
+            if isinstance(value, _SETTING) and key[0] != '_' and key != 'training'}
+        digest.update(f'{name} {type(part).__name__} {settings}'.encode())
     for name, value in module.state_dict().items():
         digest.update(f'{name} {value.dtype} {tuple(value.shape)}'.encode())
         digest.update(
             value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def module_state(module: nn.Module) -> str:
-    """Changes whenever :func:`digest_module` does, without reading the weights.
-
-    Good within one process, to ask whether a module is still what it was: it names the
-    settings, where tensors lie, and how often each was written.
-    """
-    tensors = [(value.data_ptr(), value._version, value.dtype)
-               for value in (*module.parameters(), *module.buffers())]
-    return f'{[*_settings(module)]} {tensors}'
 
 
 def digest_weights(state_dict: Mapping[str, Tensor]) -> bytes:
