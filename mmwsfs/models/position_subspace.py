@@ -40,7 +40,7 @@ def _state(backbone: nn.Module) -> tuple:
     its number format. To digest the weights takes as long as a pass.
     """
     settings = {name: value for name, value in vars(backbone).items()
-                if isinstance(value, (bool, int, float, str))}
+                if name[0] != '_' and isinstance(value, (bool, int, float, str))}
     return settings, [(value.data_ptr(), value._version, value.dtype)
                       for value in backbone.parameters()]
 
