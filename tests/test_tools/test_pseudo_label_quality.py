@@ -46,20 +46,20 @@ def test_values_of_a_setting_side_by_side(quality, run_tool, capsys):
     """A line each, that of a run of its own; what is equal gains nothing."""
     options = ('--cfg-options', *TINY)
     run_tool('tools/analysis_tools/pseudo_label_quality.py', CONFIG.format(''),
-             '--fold', '1', '--vary', 'position_rank', '0', '0', '4', *options)
+             '--fold', '1', '--vary', 'adaptive', '0.5', '0.5', '1', *options)
     first, same, other = (
         json.loads(line) for line in capsys.readouterr().out.splitlines()[-3:])
-    assert [row['position_rank'] for row in (first, same, other)] == [0, 0, 4]
+    assert [row['adaptive'] for row in (first, same, other)] == [0.5, 0.5, 1]
     assert same['gain'] == 0 and same['gain_interval'] == [0, 0]
     assert other['gain'] == pytest.approx(
         other['support_class_mean'] - first['support_class_mean'])
     low, high = other['gain_interval']
     assert low < other['gain'] < high
     alone = quality(
-        '', '--fold', '1', *options, 'model.labeler.position_rank=4')
+        '', '--fold', '1', *options, 'model.labeler.adaptive=1')
     assert alone['support'] == other['support'] != first['support']
     with pytest.raises(SystemExit):
-        quality('', '--vary', 'position_rank', *options)
+        quality('', '--vary', 'adaptive', *options)
 
 
 def test_a_labeler_that_learns_first(quality):
