@@ -41,6 +41,7 @@ from mmwsfs.cli.common import add_common_arguments, load_config
 from mmwsfs.evaluation.bootstrap import percentile_interval, resample_counts
 from mmwsfs.fitting import LabelledImages, fit_before_training
 from mmwsfs.models import FewShotSegmentor
+from mmwsfs.models.build_part import build_part
 from mmwsfs.models.pseudo_labels.enhancer_examples import ExampleMaker
 from mmwsfs.models.pseudo_labels.enhancer_training import label_iou
 from mmwsfs.registry import DATASETS, MODELS
@@ -105,11 +106,8 @@ def gain(areas: Tensor, others: Tensor) -> dict:
         gain_interval=percentile_interval(differences))
 
 
-@torch.no_grad()
-def quality(cfg: Config, split: str, enhancer: str | None, partners: int,
-            fit: bool) -> tuple[dict, Tensor]:
-    """IoUs in per cent of the config's labeler and how many images they are of; and the
-    areas that the supports' are of."""
+def build_model(cfg: Config, enhancer: str | None) -> FewShotSegmentor:
+    """The config's model, as far as pseudo-masks need it."""
     init_default_scope(cfg.default_scope)
     if enhancer:
         cfg.model.labeler.enhancer.init_cfg = dict(
@@ -118,6 +116,15 @@ def quality(cfg: Config, split: str, enhancer: str | None, partners: int,
     cfg.model.update(metric=None, prior=None)
     model = MODELS.build(cfg.model).eval()
     model.backbone.init_weights()
+    return model
+
+
+@torch.no_grad()
+def quality(cfg: Config, model: FewShotSegmentor, split: str, partners: int,
+            fit: bool) -> tuple[dict, Tensor]:
+    """IoUs in per cent of the config's labeler, which the model gets, and how many
+    images they are of; and the areas that the supports' are of."""
+    model.labeler = build_part(cfg.model.labeler, **model.sizes).eval()
     model.labeler.init_weights()
     images = build_images(
         cfg, model, dict(cfg.test_dataloader.dataset, split=split))
@@ -189,12 +196,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     setting, *values = args.vary or (None, None)
     if args.vary and not values:
         parser.error(f'--vary {setting} needs the values to compare')
+    model = build_model(cfg, args.enhancer)
     first = None
     for value in values:
         if setting:
             said[setting] = cfg.model.labeler[setting] = (
                 DictAction._parse_iterable(value))
-        result, areas = quality(cfg, args.split, args.enhancer, args.partners, args.fit)
+        result, areas = quality(cfg, model, args.split, args.partners, args.fit)
         if first is None:
             first = areas
         else:
