@@ -14,6 +14,7 @@ from mmseg.datasets import BaseSegDataset
 from torch import nn
 
 from mmwsfs.engine import TagSupervisionHook
+from mmwsfs.models.position_subspace import directions, project_out
 from mmwsfs.registry import MODELS
 
 CLASSES = ('background', 'train', 'tvmonitor', 'sheep')
@@ -101,6 +102,23 @@ def test_a_single_tag_is_the_labelers_own_mask(world) -> None:
     mask = MODELS.build(dict(type='AttentionLabeler', adaptive=0.5))(
         features, features, (32, 32))[0]
     assert torch.equal(first, mask.long() * CLASSES.index('train'))
+
+
+def test_keys_without_their_place(world) -> None:
+    """Of supports and of images, where the labeler says so."""
+    hook, runner = world()
+    hook.labeler_config.update(position_rank=2)
+    backbone = runner.model.backbone
+    nn.init.normal_(backbone.pos_embed)
+    hook.before_train(runner)
+    subspace = directions(backbone.extract(torch.zeros(1, 3, 32, 32)).keys[0], 2)
+    image = runner.train_dataloader.dataset[0]['inputs']
+    keys = backbone.extract(image[None].float().sub(120).div(60)).keys
+    torch.testing.assert_close(
+        hook._extract([image]).keys, project_out(keys, subspace))
+    for support in hook._supports.values():
+        assert (support.keys @ subspace.transpose(1, 2)).abs().max() < 1e-5
+    assert (keys @ subspace.transpose(1, 2)).abs().max() > 1e-3
 
 
 def test_supports(world, caplog) -> None:

@@ -42,6 +42,23 @@ def test_labelers_and_splits(quality):
     assert base['images'] == 45
 
 
+def test_values_of_a_setting_side_by_side(quality, run_tool, capsys):
+    """A line each, on one backbone; what is equal gains nothing."""
+    options = ('--cfg-options', *TINY)
+    run_tool('tools/analysis_tools/pseudo_label_quality.py', CONFIG.format(''),
+             '--fold', '1', '--vary', 'adaptive', '0.5', '0.5', '1', *options)
+    first, same, other = (
+        json.loads(line) for line in capsys.readouterr().out.splitlines()[-3:])
+    assert [row['adaptive'] for row in (first, same, other)] == [0.5, 0.5, 1]
+    assert same['gain'] == 0 and same['gain_interval'] == [0, 0]
+    assert other['gain'] == pytest.approx(
+        other['support_class_mean'] - first['support_class_mean'])
+    low, high = other['gain_interval']
+    assert low < other['gain'] < high
+    with pytest.raises(SystemExit):
+        quality('', '--vary', 'adaptive', *options)
+
+
 def test_a_labeler_that_learns_first(quality):
     """Its masks are no longer those of the maps; the support does not change them."""
     arguments = ('--fold', '1', '--cfg-options', *TINY)

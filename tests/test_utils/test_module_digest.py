@@ -5,7 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from mmwsfs.models import AttentionLabeler, DINOVisionTransformer, PseudoLabelEnhancer
+from mmwsfs.models import (
+    AttentionLabeler,
+    DINOv3VisionTransformer,
+    DINOVisionTransformer,
+    PseudoLabelEnhancer,
+)
 from mmwsfs.utils.module_digest import digest_module
 
 
@@ -68,3 +73,16 @@ def test_other_settings_of_equal_weights_are_another_backbone():
     same.load_state_dict(first.state_dict())
     same.extract(torch.zeros(1, 3, 16, 16))
     assert digest_module(same) == digests[0]
+
+
+def test_other_keys_and_another_number_format_are_another_backbone():
+    """Of equal weights: their features in a cache are not each other's."""
+    def digest(**settings: object) -> str:
+        torch.manual_seed(0)
+        return digest_module(DINOv3VisionTransformer(
+            arch=dict(embed_dims=8, num_layers=1, num_heads=2, feedforward_channels=8,
+                      swiglu=False), **settings))
+
+    assert digest() == digest()
+    assert len({digest(), digest(rotated_keys=True), digest(dtype='bfloat16'),
+                digest(rotated_keys=True, dtype='bfloat16')}) == 4

@@ -2,6 +2,7 @@
 
     pseudo_label_quality.py CONFIG [--fold F] [--split val] [--enhancer best.pth]
     pseudo_label_quality.py CONFIG [--fold F] [--split val] --fit
+    pseudo_label_quality.py CONFIG [--fold F] --vary position_rank 0 4 8 [--fit]
     pseudo_label_quality.py CONFIG [--fold F] --checkpoint iter_400.pth
 
 Labels the images of a split (val: the novel classes) as supports, by their own CLS
@@ -9,6 +10,10 @@ query, and as queries, by those of other images of the class. Intersections and 
 are summed over all images, void left out, at the size that the config resizes to;
 of the supports the mean over the classes is given as well. With --fit, a labeler that
 learns before training does so first, from the config's training images.
+
+With --vary, a line for each value of a setting of the labeler; from the second on with
+the gain over the first and its 95 % interval, by bootstrap over the images, of the mean
+over the classes.
 
 With the checkpoint of a run with masks for some images: how good its labels of the
 other training images are, as supports, without and with what is known of their class.
@@ -25,15 +30,18 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 from torch import Tensor
 
 from mmwsfs.apis import init_model
 from mmwsfs.cli.common import add_common_arguments, load_config
+from mmwsfs.evaluation.bootstrap import percentile_interval, resample_counts
 from mmwsfs.fitting import LabelledImages, fit_before_training
 from mmwsfs.models import FewShotSegmentor
+from mmwsfs.models.build_part import build_part
 from mmwsfs.models.pseudo_labels.enhancer_examples import ExampleMaker
 from mmwsfs.models.pseudo_labels.enhancer_training import label_iou
 from mmwsfs.registry import DATASETS, MODELS
@@ -73,22 +81,33 @@ def class_mean(areas: Tensor) -> float:
     return float(100 * (shown[:, 0] / shown[:, 1]).mean())
 
 
-def support_class_mean(model: FewShotSegmentor, images: LabelledImages) -> float:
-    """Mean over the classes of the IoU of the images' pseudo-masks as supports."""
-    areas = torch.zeros(images.num_classes, 2, dtype=torch.long)
-    for name in sorted(images.classes):
+def support_areas(model: FewShotSegmentor, images: LabelledImages) -> Tensor:
+    """Intersections and unions of the images' pseudo-masks as supports,
+    (images, classes, 2)."""
+    areas = torch.zeros(len(images.classes), images.num_classes, 2, dtype=torch.long)
+    for row, name in enumerate(sorted(images.classes)):
         image = images[name]
         for number, truth in zip(image.classes, image.masks):
             mask = model.labeler(
                 image.features, image.features, tuple(truth.shape))[0]
-            areas[number - 1] += label_areas(mask.long(), truth, 2, 'ignored')[1]
-    return class_mean(areas)
+            areas[row, number - 1] = label_areas(mask.long(), truth, 2, 'ignored')[1]
+    return areas
 
 
-@torch.no_grad()
-def quality(cfg: Config, split: str, enhancer: str | None, partners: int,
-            fit: bool) -> dict:
-    """IoUs in per cent of the config's labeler, and how many images they are of."""
+def gain(areas: Tensor, others: Tensor) -> dict:
+    """What ``areas`` have more than ``others`` in the mean over the classes, and the
+    95 % interval of it, over the same images."""
+    counts = torch.from_numpy(resample_counts(len(areas)))
+    differences = np.array([
+        class_mean(torch.einsum('n,nca->ca', count, areas))
+        - class_mean(torch.einsum('n,nca->ca', count, others)) for count in counts])
+    return dict(
+        gain=class_mean(areas.sum(dim=0)) - class_mean(others.sum(dim=0)),
+        gain_interval=percentile_interval(differences))
+
+
+def build_model(cfg: Config, enhancer: str | None) -> FewShotSegmentor:
+    """The config's model, as far as pseudo-masks need it."""
     init_default_scope(cfg.default_scope)
     if enhancer:
         cfg.model.labeler.enhancer.init_cfg = dict(
@@ -97,6 +116,15 @@ def quality(cfg: Config, split: str, enhancer: str | None, partners: int,
     cfg.model.update(metric=None, prior=None)
     model = MODELS.build(cfg.model).eval()
     model.backbone.init_weights()
+    return model
+
+
+@torch.no_grad()
+def quality(cfg: Config, model: FewShotSegmentor, split: str, partners: int,
+            fit: bool) -> tuple[dict, Tensor]:
+    """IoUs in per cent of the config's labeler, which the model gets, and how many
+    images they are of; and the areas that the supports' are of."""
+    model.labeler = build_part(cfg.model.labeler, **model.sizes).eval()
     model.labeler.init_weights()
     images = build_images(
         cfg, model, dict(cfg.test_dataloader.dataset, split=split))
@@ -104,9 +132,10 @@ def quality(cfg: Config, split: str, enhancer: str | None, partners: int,
         fit_labeler(cfg, model)
     examples = ExampleMaker(images, model.labeler, partners, seed=0).make(
         sorted(images.classes))
+    areas = support_areas(model, images)
     return dict(
         images=len(images.classes), **label_iou(model.labeler, examples),
-        support_class_mean=support_class_mean(model, images))
+        support_class_mean=class_mean(areas.sum(dim=0))), areas
 
 
 @torch.no_grad()
@@ -151,17 +180,34 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument(
         '--fit', action='store_true',
         help='let the labeler learn from the training images first')
+    parser.add_argument(
+        '--vary', nargs='+', metavar=('SETTING', 'VALUE'), default=(),
+        help='a setting of the labeler and the values to compare')
     add_common_arguments(parser)
     args = parser.parse_args(argv)
     cfg = load_config(args)
     if cfg.model.get('labeler') is None:
         parser.error(f"the model of '{args.config}' has no labeler")
+    said = dict(config=args.config, fold=args.fold)
     if args.checkpoint:
-        split, result = 'trn', training_quality(cfg, args.checkpoint)
-    else:
-        split = args.split
-        result = quality(cfg, split, args.enhancer, args.partners, args.fit)
-    print(json.dumps(dict(config=args.config, fold=args.fold, split=split, **result)))
+        result = training_quality(cfg, args.checkpoint)
+        print(json.dumps(dict(**said, split='trn', **result)))
+        return
+    setting, *values = args.vary or (None, None)
+    if args.vary and not values:
+        parser.error(f'--vary {setting} needs the values to compare')
+    model = build_model(cfg, args.enhancer)
+    first = None
+    for value in values:
+        if setting:
+            said[setting] = cfg.model.labeler[setting] = (
+                DictAction._parse_iterable(value))
+        result, areas = quality(cfg, model, args.split, args.partners, args.fit)
+        if first is None:
+            first = areas
+        else:
+            result.update(gain(areas, first))
+        print(json.dumps(dict(**said, split=args.split, **result)), flush=True)
 
 
 if __name__ == '__main__':

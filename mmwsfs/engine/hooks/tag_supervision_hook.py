@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mmwsfs.datasets.transforms import LoadTags
 from mmwsfs.models.build_part import build_part
+from mmwsfs.models.position_subspace import PositionSubspace
 from mmwsfs.models.pseudo_labels.tag_labels import class_support, label_by_tags
 from mmwsfs.registry import HOOKS, MODELS
 from mmwsfs.structures import VOID, ViTFeatures
@@ -73,6 +74,7 @@ class TagSupervisionHook(Hook):
         sizes = {name: getattr(self._backbone, name)
                  for name in ('num_layers', 'num_heads', 'embed_dims')}
         device = next(model.parameters()).device
+        self._positions = PositionSubspace(self._backbone)
         self._labeler = build_part(self.labeler_config, **sizes).to(device).eval()
         dataset = runner.train_dataloader.dataset
         names = dataset.metainfo['classes']
@@ -136,7 +138,9 @@ class TagSupervisionHook(Hook):
     @torch.no_grad()
     def _extract(self, images: list[Tensor]) -> ViTFeatures:
         inputs = self._model.data_preprocessor(dict(inputs=images), False)['inputs']
-        return self._backbone.extract(inputs).without_tokens()
+        return self._positions.for_labeler(
+            self._backbone.extract(inputs).without_tokens(),
+            (inputs.shape[-2], inputs.shape[-1]), self._labeler)
 
     def before_train_iter(self, runner: Runner, batch_idx: int,
                           data_batch: dict | None = None) -> None:

@@ -29,18 +29,24 @@ class AttentionLabeler(BaseModule):
         probe (dict, optional): knows the training classes of which some images carry
             masks, a :class:`ClassProbe`. Goes with ``adaptive=0.5``, which its maps are
             made for. Defaults to None.
+        position_rank (int): in how many directions of each head's keys, at most, their
+            place in the image is taken out of them: the leading ones of a blank image's
+            (:class:`~mmwsfs.models.position_subspace.PositionSubspace`). The owner of
+            the backbone does it, as it extracts features. Defaults to 0.
     """
 
     def __init__(self,
                  threshold: float = 0.4,
                  adaptive: float | None = None,
                  affinity: float | None = None,
-                 probe: dict | None = None) -> None:
+                 probe: dict | None = None,
+                 position_rank: int = 0) -> None:
         super().__init__()
         self.threshold = threshold
         self.adaptive = adaptive
         self.affinity = affinity
         self.probe = build_part(probe)
+        self.position_rank = position_rank
 
     def maps(self, support: ViTFeatures, image: ViTFeatures) -> Tensor:
         """Head maps, (B, H, h, w) in -1..1, spread if ``affinity`` is given."""

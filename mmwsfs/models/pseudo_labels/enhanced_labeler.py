@@ -26,14 +26,16 @@ class EnhancedLabeler(AttentionLabeler):
         probe (dict, optional): as for :class:`AttentionLabeler`. Defaults to None.
         steps (int): of the network's training; to be tuned where far more or fewer
             images carry masks than in the configs here. Defaults to 200.
+        position_rank (int): as for :class:`AttentionLabeler`. Defaults to 0.
     """
 
     def __init__(self,
                  enhancer: dict,
                  threshold: float = 0.5,
                  probe: dict | None = None,
-                 steps: int = 200) -> None:
-        super().__init__(threshold, probe=probe)
+                 steps: int = 200,
+                 position_rank: int = 0) -> None:
+        super().__init__(threshold, probe=probe, position_rank=position_rank)
         self.enhancer = build_part(enhancer).requires_grad_(False)
         self.steps = steps
 

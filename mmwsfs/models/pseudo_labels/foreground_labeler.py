@@ -31,15 +31,18 @@ class ForegroundLabeler(AttentionLabeler):
             to 0.5.
         affinity (float, optional): spreads the maps that it learns from, as for
             :class:`AttentionLabeler`. Defaults to 20.
-        probe (dict, optional): as for :class:`AttentionLabeler`. Defaults to None.
+        probe, position_rank: as for :class:`AttentionLabeler`.
     """
 
     def __init__(self,
                  embed_dims: int,
                  adaptive: float = 0.5,
                  affinity: float | None = 20.,
-                 probe: dict | None = None) -> None:
-        super().__init__(adaptive=adaptive, affinity=affinity, probe=probe)
+                 probe: dict | None = None,
+                 position_rank: int = 0) -> None:
+        super().__init__(
+            adaptive=adaptive, affinity=affinity, probe=probe,
+            position_rank=position_rank)
         self.offset = adaptive
         # Of the scores, which have mean 0 and deviation 1 over the training patches.
         self.register_buffer('plane', torch.zeros(embed_dims))

@@ -13,6 +13,7 @@ from mmseg.models import BaseSegmentor
 from torch import Tensor
 
 from mmwsfs.models.feature_cache import FeatureCache
+from mmwsfs.models.position_subspace import PositionSubspace
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import (
     FewShotDataSample,
@@ -75,6 +76,7 @@ class EpisodeSegmentor(BaseSegmentor):
     Attributes:
         sizes: ``num_layers``, ``num_heads`` and ``embed_dims`` of the backbone, for
             :func:`~mmwsfs.models.build_part.build_part`.
+        positions: the :class:`.PositionSubspace` of the backbone.
 
     Raises:
         ValueError: no or an unknown supervision, or one that needs a labeler.
@@ -102,6 +104,7 @@ class EpisodeSegmentor(BaseSegmentor):
                 '(model.backbone.frozen=False)', 'current', level=logging.WARNING)
             cache = None
         self.cache = FeatureCache(**cache) if cache else None
+        self.positions = PositionSubspace(self.backbone)
         self._register_load_state_dict_pre_hook(self._check_state_dict)
 
     def _check_state_dict(self, state_dict: dict[str, Tensor], prefix: str,
@@ -146,6 +149,8 @@ class EpisodeSegmentor(BaseSegmentor):
     def extract(self, images: Tensor | LazyImages) -> tuple[ViTFeatures, list[int]]:
         """Features of the distinct ones of B images, each from the backbone once.
 
+        Keys are as the labeler wants them, with or without what tells their place.
+
         Args:
             images: (B, 3, H, W), or a flat array of lazy images.
 
@@ -156,12 +161,18 @@ class EpisodeSegmentor(BaseSegmentor):
         first, index = distinct_images(images)
         if len(first) < len(index):
             images = images[first]
+        height, width = images.shape[-2:]
+        return self.positions.for_labeler(
+            self._extract(images), (height, width),
+            getattr(self, 'labeler', None)), index
+
+    def _extract(self, images: Tensor | LazyImages) -> ViTFeatures:
         if not isinstance(images, LazyImages):
-            return self.backbone.extract(images), index
+            return self.backbone.extract(images)
         if self.cache is None:
-            return self.backbone.extract(images.load()), index
+            return self.backbone.extract(images.load())
         device = next(self.parameters()).device
-        return self.cache.extract(images, device, self.backbone.extract), index
+        return self.cache.extract(images, device, self.backbone.extract)
 
     def extract_feat(self, images: Tensor | LazyImages) -> ViTFeatures:
         """Features of B images, (B, 3, H, W)."""

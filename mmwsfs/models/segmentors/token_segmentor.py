@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from mmwsfs.models.build_part import build_part
+from mmwsfs.models.position_subspace import project_out
 
 from .episode_segmentor import EpisodeSegmentor
 
@@ -35,8 +35,8 @@ class TokenSegmentor(EpisodeSegmentor):
     """What compares the tokens of a ViT as they are: nothing is learned.
 
     Tokens of some blocks are compared by cosines, without what they tell of their
-    place: the directions in which the tokens of a blank image differ are projected out
-    (as INSID3, 2026, does; here the leading eight of each block).
+    place: of the directions in which the tokens of a blank image differ the leading
+    eight of each block are projected out (:class:`~.models.PositionSubspace`).
 
     Args:
         backbone (dict): see :class:`.EpisodeSegmentor`.
@@ -76,29 +76,6 @@ class TokenSegmentor(EpisodeSegmentor):
             raise ValueError(
                 f'model.blocks={self.blocks}: the backbone has the blocks 0 to '
                 f'{count - 1}, name at least one of them')
-        self._positions: dict[tuple[int, int], Tensor] = {}
-
-    def _check_state_dict(self, state_dict: dict[str, Tensor], prefix: str,
-                          *args: Any) -> None:
-        super()._check_state_dict(state_dict, prefix, *args)
-        self._positions.clear()  # they were another backbone's
-
-    @torch.no_grad()
-    def positions(self, size: tuple[int, int]) -> Tensor:
-        """Directions in which the tokens of a blank image differ, (L', R, C).
-
-        Args:
-            size: (H, W) of the images.
-        """
-        if size not in self._positions:
-            weight = next(self.backbone.parameters())
-            blank = self.backbone.extract(
-                torch.zeros(1, 3, *size, device=weight.device))
-            tokens = blank.tokens[0, self.blocks, 1:].float()
-            tokens = tokens - tokens.mean(dim=1, keepdim=True)
-            directions = torch.linalg.svd(tokens, full_matrices=False)[2]
-            self._positions[size] = directions[:, :POSITION_RANK]
-        return self._positions[size]
 
     def without_place(self, patches: Tensor, size: tuple[int, int]) -> Tensor:
         """Patches, or means of patches, (B, n, T, C), without what tells their place.
@@ -107,5 +84,5 @@ class TokenSegmentor(EpisodeSegmentor):
             patches: of the first n of the ``blocks``, in single precision.
             size: (H, W) of the images.
         """
-        directions = self.positions(size)[:patches.shape[1]].to(patches.device)
-        return patches - patches @ directions.transpose(1, 2) @ directions
+        subspace = self.positions.of_tokens(size, self.blocks, POSITION_RANK)
+        return project_out(patches, subspace[:patches.shape[1]].to(patches.device))

@@ -1,9 +1,12 @@
 """PseudoMaskSegmentor: the labeler's mask of the query is the prediction."""
 
+import numpy as np
 import pytest
 import torch
 
 from mmwsfs.models import PseudoMaskSegmentor
+from mmwsfs.models.position_subspace import directions, project_out
+from mmwsfs.structures import LazyImage, LazyImages
 
 SIZE = 48
 
@@ -47,6 +50,34 @@ def test_masks_of_the_data_play_no_part(build_model, make_batch, supervision):
     second = [x.pred_sem_seg.data for x in model(inputs, samples, mode='predict')]
     for x, y in zip(first, second):
         assert torch.equal(x, y)
+
+
+@torch.no_grad()
+def test_keys_go_without_their_place_where_the_labeler_says_so(build_model):
+    """Of images and of cached features alike; these are kept as they were."""
+    plain, model = (
+        build_model(PseudoMaskSegmentor, cache=dict(ram_gb=1), labeler=dict(
+            type='AttentionLabeler', adaptive=0.5, position_rank=rank))
+        for rank in (0, 3))
+    model.cache = plain.cache
+    plain.cache.bind(plain.backbone)
+    pixels = torch.randn(3, SIZE, SIZE)
+    images = LazyImages(
+        np.array([LazyImage('1', (SIZE, SIZE), lambda: pixels)], dtype=object),
+        torch.stack)
+    blank = model.backbone.extract(torch.zeros(1, 3, SIZE, SIZE)).keys[0]
+    subspace = directions(blank, 3)
+    before = plain.extract_feat(images)
+    for given, tolerance in ((pixels[None], 1e-5), (images, 1e-2)):
+        found = model.extract_feat(given)
+        torch.testing.assert_close(
+            found.keys.float(), project_out(before.keys.float(), subspace),
+            atol=1e-2, rtol=1e-2)
+        assert found.keys.dtype == plain.extract_feat(given).keys.dtype
+        assert (found.keys.float() @ subspace.transpose(1, 2)).abs().max() < tolerance
+    assert torch.equal(plain.extract_feat(images).keys, before.keys)
+    assert (before.keys.float() @ subspace.transpose(1, 2)).abs().max() > 0.1
+    assert len(plain.cache) == 1
 
 
 def test_needs_a_labeler(build_model):
