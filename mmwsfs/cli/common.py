@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import inspect
 import logging
 import os
 import sys
@@ -125,6 +126,29 @@ def import_openmmlab() -> None:
 
         import mmwsfs.models  # noqa: F401
     quiet_screen(MMLogger.get_current_instance())
+
+
+def shorten_backbone(cfg: Config) -> None:
+    """What ``--amp`` makes of a frozen backbone that has a ``dtype``: bfloat16.
+
+    What the config says stays. On a GPU without bfloat16 nothing changes: autocast to
+    float16 is faster there.
+    """
+    import torch
+    from mmengine.device import get_device
+
+    from mmwsfs.registry import MODELS
+
+    backbone = cfg.model.get('backbone') or {}
+    kind = backbone.get('type')
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    if kind is None or not backbone.get('frozen', True) or (
+            'dtype' not in inspect.signature(kind).parameters):
+        return
+    device = get_device()
+    if device == 'cpu' or device == 'cuda' and (
+            torch.cuda.is_bf16_supported(including_emulation=False)):
+        backbone.setdefault('dtype', 'bfloat16')
 
 
 def check_checkpoint(path: str) -> None:

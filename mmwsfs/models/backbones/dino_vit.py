@@ -13,7 +13,7 @@ from mmwsfs.structures import ViTFeatures
 from mmwsfs.utils.state_dict import check_state_dict
 
 from .dino_checkpoint import read_state_dict, to_mmpretrain_names
-from .frozen_dtype import set_dtype
+from .frozen_dtype import own_precision, set_dtype
 
 # How many images a frozen backbone takes at once.
 IMAGES_AT_ONCE = {'cpu': 1, 'cuda': 16}
@@ -205,7 +205,7 @@ class DINOVisionTransformer(VisionTransformer):
         handle = self.layers[-1].attn.qkv.register_forward_hook(
             lambda module, args, output: last_qkv.append(output))
         try:
-            with torch.set_grad_enabled(
+            with own_precision(self, images.device), torch.set_grad_enabled(
                     torch.is_grad_enabled() and not self.frozen):
                 for start in range(0, len(images), at_once):
                     part = slice(start, start + at_once)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import nn
 
@@ -23,3 +25,17 @@ def set_dtype(backbone: nn.Module, dtype: str, frozen: bool) -> None:
             'training are lost in its rounding. Leave it out; --amp is for training')
     for parameter in backbone.parameters():
         parameter.data = parameter.data.to(DTYPES[dtype])
+
+
+def has_own_dtype(backbone: nn.Module) -> bool:
+    """Whether it computes in a short format of its own, whatever autocast says."""
+    return any(parameter.dtype != torch.float32 for parameter in backbone.parameters())
+
+
+def own_precision(backbone: nn.Module, device: torch.device) -> AbstractContextManager:
+    """In which a backbone computes on a device: autocast goes past one with a short
+    format of its own, so that a training under ``--amp`` and its test have the same
+    features."""
+    if has_own_dtype(backbone):
+        return torch.autocast(device.type, enabled=False)
+    return nullcontext()
