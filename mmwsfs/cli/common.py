@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import inspect
 import logging
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mmengine.config import Config, DictAction
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 
 from mmwsfs.utils.config_file import config_path
 from mmwsfs.utils.launcher import LAUNCHERS, prepare_launcher
@@ -137,18 +137,26 @@ def shorten_backbone(cfg: Config) -> None:
     import torch
     from mmengine.device import get_device
 
-    from mmwsfs.registry import MODELS
+    from mmwsfs.models.backbones.frozen_dtype import takes_dtype
 
     backbone = cfg.model.get('backbone') or {}
-    kind = backbone.get('type')
-    kind = MODELS.get(kind) if isinstance(kind, str) else kind
-    if kind is None or not backbone.get('frozen', True) or (
-            'dtype' not in inspect.signature(kind).parameters):
-        return
     device = get_device()
-    if device == 'cpu' or device == 'cuda' and (
-            torch.cuda.is_bf16_supported(including_emulation=False)):
+    if takes_dtype(backbone) and (device == 'cpu' or device == 'cuda' and (
+            torch.cuda.is_bf16_supported(including_emulation=False))):
         backbone.setdefault('dtype', 'bfloat16')
+
+
+def warn_of_slow_bfloat16() -> None:
+    """Say so where a processor has to imitate bfloat16, which ``--amp`` takes there."""
+    import torch
+    from mmengine.device import get_device
+
+    if get_device() == 'cpu' and platform.machine() in ('x86_64', 'AMD64') and not (
+            torch.cpu._is_avx512_bf16_supported()
+            or torch.cpu._is_amx_tile_supported()):
+        print_log(
+            'this processor has neither avx512_bf16 nor AMX: bfloat16 takes it longer '
+            'than single precision, leave --amp out', 'current', logging.WARNING)
 
 
 def check_checkpoint(path: str) -> None:

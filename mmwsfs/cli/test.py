@@ -18,6 +18,7 @@ from .common import (
     one_sentence,
     program,
     shorten_backbone,
+    warn_of_slow_bfloat16,
 )
 
 DESCRIPTION = """\
@@ -95,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.amp:
         cfg.test_cfg.fp16 = True
         shorten_backbone(cfg)
+        warn_of_slow_bfloat16()
     if args.episodes:
         cfg.test_dataloader.dataset.episodes = str(Path(args.episodes).absolute())
     if args.out:

@@ -15,6 +15,7 @@ from .common import (
     one_sentence,
     program,
     shorten_backbone,
+    warn_of_slow_bfloat16,
 )
 
 DESCRIPTION = """\
@@ -58,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
         shorten_backbone(cfg)
+        warn_of_slow_bfloat16()
     cfg.resume = args.resume
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
+
+from mmwsfs.registry import MODELS
 
 DTYPES = {'float32': torch.float32, 'bfloat16': torch.bfloat16}
 
@@ -25,6 +29,14 @@ def set_dtype(backbone: nn.Module, dtype: str, frozen: bool) -> None:
             'training are lost in its rounding. Leave it out; --amp is for training')
     for parameter in backbone.parameters():
         parameter.data = parameter.data.to(DTYPES[dtype])
+
+
+def takes_dtype(backbone: Mapping) -> bool:
+    """Whether a backbone of this config is frozen and has a ``dtype`` to choose."""
+    kind = backbone.get('type')
+    kind = MODELS.get(kind) if isinstance(kind, str) else kind
+    return kind is not None and backbone.get('frozen', True) and (
+        'dtype' in inspect.signature(kind).parameters)
 
 
 def has_own_dtype(backbone: nn.Module) -> bool:
