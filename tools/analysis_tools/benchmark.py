@@ -4,10 +4,10 @@
 
 Times are in units of T: one plain forward, without gradients, of one image through
 mmpretrain's VisionTransformer of the backbone's settings (another kind of backbone:
-through itself), in float32. Rows in bfloat16 have the frozen backbone in it. Each row is
-measured in a process of its own, which times T and the work in turn, and is a ratio of
-medians: other machines, and other programs on this one, change it little. Weights and
-images are made; decoding of image files is left out. Writes benchmark.md and
+through itself), in float32. Rows in bfloat16 have the frozen backbone in it. Each row
+is measured in a process of its own, which times T and the work in turn, and is a ratio
+of medians: other machines, and other programs on this one, change it little. Weights
+and images are made; decoding of image files is left out. Writes benchmark.md and
 benchmark.json into --out. Set OMP_NUM_THREADS to the cores to use.
 """
 
