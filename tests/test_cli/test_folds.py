@@ -177,7 +177,7 @@ def test_mixed_precision(
     work = tmp_path / 'work'
     run('--folds', 1, '--amp', '--cfg-options', 'train_cfg.max_iters=2')
     table = run('--folds', 1, '--amp')
-    assert jobs == ['train fold1', 'test fold1/1w1s'] * 2
+    assert jobs.count('train fold1') == 2
     for folder in ('fold1', 'fold1/1w1s'):
         dumped = Config.fromfile(work / folder / 'tiny.py')
         assert dumped.model.backbone.dtype == 'bfloat16'

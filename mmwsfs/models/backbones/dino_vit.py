@@ -52,8 +52,8 @@ class DINOVisionTransformer(VisionTransformer):
         frozen (bool): no gradient, and evaluation mode even through ``train()``.
             Defaults to True.
         dtype (str): 'float32', or 'bfloat16' for a frozen one: its parameters are kept,
-            and it computes, in it; what it gives is in single precision all the same.
-            Defaults to 'float32'.
+            and it computes, in it, whatever autocast says; what it gives is in single
+            precision all the same. Defaults to 'float32'.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` takes
             official DINO and DINOv2 files and mmpretrain-named ones, as a path or URL.
         **kwargs: further arguments of mmpretrain's ``VisionTransformer``:
