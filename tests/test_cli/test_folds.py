@@ -20,6 +20,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 
+from mmwsfs.utils.state_dict import read_state_dict
 from mmwsfs.visualization import EpisodeVisualizer
 
 REPO = Path(__file__).parents[2]
@@ -181,8 +182,7 @@ def test_mixed_precision(
     for folder in ('fold1', 'fold1/1w1s'):
         dumped = Config.fromfile(work / folder / 'tiny.py')
         assert dumped.model.backbone.dtype == 'bfloat16'
-    weights = torch.load(work / 'fold1/iter_4.pth', weights_only=False)['state_dict']
-    for name, value in weights.items():
+    for name, value in read_state_dict(work / 'fold1/iter_4.pth').items():
         if value.is_floating_point():
             assert (value.dtype == torch.bfloat16) == name.startswith('backbone.')
     jobs.clear()
