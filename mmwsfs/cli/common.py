@@ -6,6 +6,7 @@ import argparse
 import difflib
 import logging
 import os
+import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mmengine.config import Config, DictAction
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 
 from mmwsfs.utils.config_file import config_path
 from mmwsfs.utils.launcher import LAUNCHERS, prepare_launcher
@@ -125,6 +126,37 @@ def import_openmmlab() -> None:
 
         import mmwsfs.models  # noqa: F401
     quiet_screen(MMLogger.get_current_instance())
+
+
+def shorten_backbone(cfg: Config) -> None:
+    """What ``--amp`` makes of a frozen backbone that has a ``dtype``: bfloat16.
+
+    What the config says stays. On a GPU without bfloat16 nothing changes: autocast to
+    float16 is faster there.
+    """
+    import torch
+    from mmengine.device import get_device
+
+    from mmwsfs.models.backbones.frozen_dtype import takes_dtype
+
+    backbone = cfg.model.get('backbone') or {}
+    device = get_device()
+    if takes_dtype(backbone) and (device == 'cpu' or device == 'cuda' and (
+            torch.cuda.is_bf16_supported(including_emulation=False))):
+        backbone.setdefault('dtype', 'bfloat16')
+
+
+def warn_of_slow_bfloat16() -> None:
+    """Say so where a processor has to imitate bfloat16, which ``--amp`` takes there."""
+    import torch
+    from mmengine.device import get_device
+
+    if get_device() == 'cpu' and platform.machine() in ('x86_64', 'AMD64') and not (
+            torch.cpu._is_avx512_bf16_supported()
+            or torch.cpu._is_amx_tile_supported()):
+        print_log(
+            'this processor has neither avx512_bf16 nor AMX: bfloat16 takes it longer '
+            'than single precision, leave --amp out', 'current', logging.WARNING)
 
 
 def check_checkpoint(path: str) -> None:

@@ -39,6 +39,7 @@ from .common import (
     load_config,
     program,
     resolved_config,
+    shorten_backbone,
 )
 
 DESCRIPTION = """\
@@ -89,7 +90,9 @@ def build_parser() -> argparse.ArgumentParser:
         '--processes', type=int, default=1,
         help='so many for a training or test, on as many GPUs; default: 1')
     parser.add_argument(
-        '--amp', action='store_true', help='train in automatic mixed precision')
+        '--amp', action='store_true',
+        help='train in automatic mixed precision; a frozen backbone is in bfloat16, in '
+             'the tests, too')
     return parser
 
 
@@ -166,7 +169,10 @@ class FoldRunner:
         add_common_arguments(parser)
         before = dict(os.environ)
         try:
-            return load_config(parser.parse_args([self.args.config, *settings]))
+            cfg = load_config(parser.parse_args([self.args.config, *settings]))
+            if self.args.amp:
+                shorten_backbone(cfg)
+            return cfg
         finally:
             os.environ.clear()
             os.environ.update(before)
@@ -234,9 +240,14 @@ class FoldRunner:
         folder = folder / column(way, shot)
         title = f'fold {fold}: {way}-way {shot}-shot test of {checkpoint.name}'
         settings = self.settings(*episodes)
-        wanted = settings_digest(self.config(settings)), digest
+        cfg = self.config(settings)
+        wanted = settings_digest(cfg), digest
         report = finished_test(folder, *wanted)
         if report is None:
+            dtype = (cfg.model.get('backbone') or {}).get('dtype')
+            if dtype is not None:  # whether the config has it, or --amp
+                settings = self.settings(
+                    *episodes, [f'model.backbone.dtype={dtype}'])
             self.execute(
                 title, folder / 'test.log', 'test', [str(checkpoint)],
                 ['--work-dir', str(folder), *settings])

@@ -17,6 +17,8 @@ from .common import (
     load_config,
     one_sentence,
     program,
+    shorten_backbone,
+    warn_of_slow_bfloat16,
 )
 
 DESCRIPTION = """\
@@ -50,7 +52,8 @@ def build_parser() -> argparse.ArgumentParser:
         '--wait-time', type=float, default=2, help='seconds a window stays')
     parser.add_argument(
         '--amp', action='store_true',
-        help='automatic mixed precision (bfloat16 on a CPU)')
+        help='automatic mixed precision (bfloat16 on a CPU), and a frozen backbone in '
+             'bfloat16')
     parser.add_argument(
         '--episodes', help='episode file to replay instead of drawing the episodes')
     add_common_arguments(parser)
@@ -92,6 +95,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     cfg.load_from = args.checkpoint
     if args.amp:
         cfg.test_cfg.fp16 = True
+        shorten_backbone(cfg)
+        warn_of_slow_bfloat16()
     if args.episodes:
         cfg.test_dataloader.dataset.episodes = str(Path(args.episodes).absolute())
     if args.out:

@@ -14,6 +14,8 @@ from .common import (
     load_config,
     one_sentence,
     program,
+    shorten_backbone,
+    warn_of_slow_bfloat16,
 )
 
 DESCRIPTION = """\
@@ -38,7 +40,8 @@ def build_parser() -> argparse.ArgumentParser:
         help='continue from the last checkpoint in the work dir')
     parser.add_argument(
         '--amp', action='store_true',
-        help='automatic mixed precision (bfloat16 on a CPU)')
+        help='automatic mixed precision (bfloat16 on a CPU), and a frozen backbone in '
+             'bfloat16')
     add_common_arguments(parser)
     return parser
 
@@ -55,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     if args.amp:
         cfg.optim_wrapper.type = 'AmpOptimWrapper'
+        shorten_backbone(cfg)
+        warn_of_slow_bfloat16()
     cfg.resume = args.resume
     if cfg.get('load_from'):
         check_checkpoint(cfg.load_from)

@@ -15,9 +15,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
+from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 
+from mmwsfs.utils.state_dict import read_state_dict
 from mmwsfs.visualization import EpisodeVisualizer
 
 REPO = Path(__file__).parents[2]
@@ -166,6 +169,33 @@ def test_a_training_cut_short_goes_on(
     logs = sorted(fold.glob('20*/*.log'))
     assert 'resumed epoch: 0, iter: 2' in logs[-1].read_text()
     assert (fold / 'iter_4.pth').is_file()
+
+
+def test_mixed_precision(
+        run: Callable[..., dict], jobs: list[str], tmp_path: Path) -> None:
+    """A frozen backbone is in bfloat16, in the training, when it goes on, and in the
+    tests; the configs in the work dirs say so."""
+    work = tmp_path / 'work'
+    run('--folds', 1, '--amp', '--cfg-options', 'train_cfg.max_iters=2')
+    table = run('--folds', 1, '--amp')
+    assert jobs.count('train fold1') == 2
+    for folder in ('fold1', 'fold1/1w1s'):
+        dumped = Config.fromfile(work / folder / 'tiny.py')
+        assert dumped.model.backbone.dtype == 'bfloat16'
+    for name, value in read_state_dict(work / 'fold1/iter_4.pth').items():
+        if value.is_floating_point():
+            assert (value.dtype == torch.bfloat16) == name.startswith('backbone.')
+    jobs.clear()
+    assert run('--folds', 1, '--amp') == table and not jobs
+    with pytest.raises(SystemExit, match='other settings of model, optim_wrapper'):
+        run('--folds', 1)
+    # Whoever wants single precision says so; the test is another one.
+    checkpoint = work / 'fold1/iter_4.pth'
+    run('--folds', 1, '--amp', '--checkpoints', checkpoint, '--cfg-options',
+        'model.backbone.dtype=float32')
+    assert jobs == ['test fold1/1w1s']
+    assert Config.fromfile(
+        work / 'fold1/1w1s/tiny.py').model.backbone.dtype == 'float32'
 
 
 def test_a_fair_selection(

@@ -144,6 +144,32 @@ def test_another_backbone_is_refused(
         init_model(cfg, path)
 
 
+@pytest.mark.parametrize('trained_in', ['float32', 'bfloat16'])
+def test_a_backbone_of_the_other_number_format(
+        trained: Path, publish: Publish, online_backbone: Config, tmp_path: Path,
+        trained_in: str) -> None:
+    """Of one file it is the same backbone, and has the format that the config says;
+    another backbone is refused all the same."""
+    whole = torch.load(trained, weights_only=False)
+    for name, value in whole['state_dict'].items():
+        if name.startswith('backbone.'):
+            whole['state_dict'][name] = value.to(getattr(torch, trained_in))
+    torch.save(whole, tmp_path / 'trained.pth')
+    path = publish(tmp_path / 'trained.pth', 'a.safetensors')
+    original = torch.load(tmp_path / 'backbone.pth')
+    cfg = online_backbone
+    for dtype in ('float32', 'bfloat16'):
+        cfg.model.backbone.dtype = dtype
+        for name, value in init_model(cfg, path).backbone.state_dict().items():
+            assert torch.equal(value, original[name].to(getattr(torch, dtype)))
+        other = dict(original, cls_token=original['cls_token'] + 0.1)
+        torch.save(other, tmp_path / 'other.pth')
+        wrong = Config(cfg.to_dict())
+        wrong.model.backbone.init_cfg.checkpoint = str(tmp_path / 'other.pth')
+        with pytest.raises(ValueError, match='with another one'):
+            init_model(wrong, path)
+
+
 def test_other_doors(
         trained: Path, publish: Publish, online_backbone: Config, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def test_every_row(benchmark: ModuleType, config: str, tmp_path: Path,
     rows = {row['name']: row for row in report['rows']}
     assert set(benchmark.EXPECTED) <= set(rows)
     assert sum(name.endswith(', full mask') for name in rows) == 4
+    assert sum(name.endswith(', bfloat16') for name in rows) == 4
     for name, row in rows.items():
         assert math.isfinite(row['value']) and row['value'] >= 0, name
         assert row['value'] > 0 or row['unit'] == 'GB', name

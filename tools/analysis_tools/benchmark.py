@@ -3,10 +3,11 @@
     benchmark.py --out work_dirs/benchmark [--full] [--profile] [--sweep]
 
 Times are in units of T: one plain forward, without gradients, of one image through
-mmpretrain's VisionTransformer of the backbone's settings, in float32. Each row is
-measured in a process of its own, which times T and the work in turn, and is a ratio of
-medians: other machines, and other programs on this one, change it little. Weights and
-images are made; decoding of image files is left out. Writes benchmark.md and
+mmpretrain's VisionTransformer of the backbone's settings (another kind of backbone:
+through itself), in float32. Rows in bfloat16 have the frozen backbone in it. Each row
+is measured in a process of its own, which times T and the work in turn, and is a ratio
+of medians: other machines, and other programs on this one, change it little. Weights
+and images are made; decoding of image files is left out. Writes benchmark.md and
 benchmark.json into --out. Set OMP_NUM_THREADS to the cores to use.
 """
 
@@ -25,6 +26,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from mmengine.config import Config
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -32,6 +34,7 @@ from cost.profiling import write_profile  # noqa: E402
 from cost.sweep import write_sweep  # noqa: E402
 from cost.workload import Job, measure  # noqa: E402
 
+from mmwsfs.models.backbones.frozen_dtype import takes_dtype  # noqa: E402
 from mmwsfs.utils.files import write_whole  # noqa: E402
 from mmwsfs.utils.tables import markdown_table  # noqa: E402
 
@@ -69,6 +72,13 @@ def jobs(base: Job, full: bool) -> dict[str, Job]:
         'neck + heads, forward + backward, per episode': neck,
         'peak memory, training step of 2 episodes': replace(train, repeats=0),
     }
+    extract = rows['features of one image']
+    rows['peak memory, features of one image'] = replace(extract, repeats=0)
+    if takes_dtype(Config.fromfile(base.config).model.backbone):
+        for name in ('1-way 1-shot episode, nothing cached', 'features of one image',
+                     'training step, per episode, nothing cached',
+                     'peak memory, features of one image'):
+            rows[f'{name}, bfloat16'] = replace(rows[name], dtype='bfloat16')
     for name in ('1-way 1-shot episode, features cached',
                  'training step, per episode, features cached',
                  'neck + heads, forward + backward, per episode',
@@ -176,7 +186,8 @@ def to_markdown(report: dict) -> str:
         f"{machine['threads']} threads, load average {machine['load_average']:.1f} at "
         f"the start; torch {machine['torch']}, Python {machine['python']}; "
         f"{machine['date']}.", '',
-        f"`{Path(settings['config']).name}`, {settings['img_size']} px, float32, "
+        f"`{Path(settings['config']).name}`, {settings['img_size']} px, float32 "
+        f"where a row does not say bfloat16, "
         f"{settings['clock']} clock, medians of {settings['repeats']}. "
         f"T = {unit['seconds']:.3g} s (from {unit['range'][0]:.3g} to "
         f"{unit['range'][1]:.3g} s over all rows). Masks of supports "
@@ -199,9 +210,9 @@ def to_markdown(report: dict) -> str:
     lines += [f"- {row['name']} = {row['formula']}"
               for row in report['rows'] if 'formula' in row]
     lines += ['', 'Memory is above that of the process after its imports, in 10^9 '
-              'bytes; a training step of 2 episodes, in parts:', '']
+              'bytes; in parts:', '']
     lines += [f"- {row['name']}: model and inputs "
-              f"{row['memory']['inputs'] / 1e9:.2f} GB, the step "
+              f"{row['memory']['inputs'] / 1e9:.2f} GB, the work "
               f"{(row['memory']['peak'] - row['memory']['inputs']) / 1e9:.2f} GB more"
               for row in report['rows'] if row['unit'] == 'GB']
     return '\n'.join(lines) + '\n'

@@ -12,7 +12,7 @@ from mmwsfs.registry import MODELS
 from mmwsfs.structures import ViTFeatures
 
 from .dino_checkpoint import read_vit, to_mmpretrain_names
-from .frozen_dtype import set_dtype
+from .frozen_dtype import own_precision, set_dtype
 from .patch_grid import patch_grid
 from .vit_description import check_vit
 
@@ -53,8 +53,8 @@ class DINOVisionTransformer(VisionTransformer):
         frozen (bool): no gradient, and evaluation mode even through ``train()``.
             Defaults to True.
         dtype (str): 'float32', or 'bfloat16' for a frozen one: its parameters are kept,
-            and it computes, in it; what it gives is in single precision all the same.
-            Defaults to 'float32'.
+            and it computes, in it, whatever autocast says; what it gives is in single
+            precision all the same. Defaults to 'float32'.
         init_cfg (dict, optional): ``dict(type='Pretrained', checkpoint=...)`` takes
             official DINO and DINOv2 files and mmpretrain-named ones, as a path or URL.
         **kwargs: further arguments of mmpretrain's ``VisionTransformer``:
@@ -195,7 +195,7 @@ class DINOVisionTransformer(VisionTransformer):
         handle = self.layers[-1].attn.qkv.register_forward_hook(
             lambda module, args, output: last_qkv.append(output))
         try:
-            with torch.set_grad_enabled(
+            with own_precision(self, images.device), torch.set_grad_enabled(
                     torch.is_grad_enabled() and not self.frozen):
                 for start in range(0, len(images), at_once):
                     part = slice(start, start + at_once)

@@ -9,6 +9,7 @@ from torch import Tensor
 from mmwsfs.structures import ViTFeatures
 
 from .dino_vit import IMAGES_AT_ONCE
+from .frozen_dtype import own_precision
 
 
 class FeatureBackbone(BaseModule):
@@ -51,6 +52,7 @@ class FeatureBackbone(BaseModule):
         at_once = len(images)
         if self.frozen:
             at_once = IMAGES_AT_ONCE.get(images.device.type, at_once)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        with own_precision(self, images.device), torch.set_grad_enabled(
+                torch.is_grad_enabled() and not self.frozen):
             return ViTFeatures.cat(
                 [self.features(part) for part in images.split(at_once)])

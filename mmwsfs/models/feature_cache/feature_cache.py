@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mmwsfs.argument_check import check_arguments
+from mmwsfs.models.backbones.frozen_dtype import has_own_dtype
 from mmwsfs.structures import LazyImage, LazyImages, ViTFeatures
 from mmwsfs.utils.module_digest import digest_module
 
@@ -60,18 +61,20 @@ class FeatureCache:
         self._entries: OrderedDict[str, dict[str, Tensor]] = OrderedDict()
         self._bytes = 0
         self._backbone = ''
+        self._own_dtype = False
 
     def bind(self, backbone: nn.Module) -> None:
         """From now on the features are those of this backbone's present weights."""
         self._backbone = f'{_VERSION} {digest_module(backbone)}'
+        self._own_dtype = has_own_dtype(backbone)
 
     def __len__(self) -> int:
         """Entries in memory."""
         return len(self._entries)
 
     def _key(self, image_key: str, device: torch.device) -> str:
-        precision = 'float32'
-        if torch.is_autocast_enabled(device.type):
+        precision = 'float32'  # or, with a format of its own, that of its weights
+        if torch.is_autocast_enabled(device.type) and not self._own_dtype:
             precision = str(torch.get_autocast_dtype(device.type))
         return hashlib.blake2b(
             f'{self._backbone} {image_key} {precision} {self.storage}'.encode(),

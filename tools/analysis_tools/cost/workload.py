@@ -19,6 +19,7 @@ from mmpretrain.models import VisionTransformer
 from torch import Tensor
 
 from mmwsfs.models import FeatureCache
+from mmwsfs.models.backbones.frozen_dtype import takes_dtype
 from mmwsfs.models.necks.correlation_transformer import kept_keys
 from mmwsfs.registry import MODELS
 from mmwsfs.structures import FewShotDataSample, LazyImage
@@ -37,6 +38,7 @@ class Job:
             backward, of such a batch; 'extract', the features of one image; 'series',
             many episodes one after the other, their features cached on the way.
         config: a config file with a ``model`` that has a labeler.
+        dtype: of the backbone, 'float32' or 'bfloat16'.
         img_size: side of the images in pixels.
         device: 'cpu' or 'cuda'.
         clock: 'wall', or 'cpu': the CPU time of all threads of the process, which
@@ -53,6 +55,7 @@ class Job:
     work: str
     config: str
     img_size: int
+    dtype: str = 'float32'
     device: str = 'cpu'
     clock: str = 'wall'
     repeats: int = 5
@@ -138,7 +141,9 @@ class Workload:
         cfg.backbone.init_cfg = None
         cfg.supervision = 'image'
         cfg.cache = dict(ram_gb=job.ram_gb) if self.lazy else None
-        self.backbone_cfg = cfg.backbone
+        self.backbone_cfg = cfg.backbone.copy()
+        if takes_dtype(cfg.backbone):
+            cfg.backbone.dtype = job.dtype
         self.model = MODELS.build(cfg)
         self.model.to(job.device).train(job.work in ('train', 'neck'))
         mask = square_mask(job.object_share, job.img_size).to(job.device)
@@ -157,12 +162,16 @@ class Workload:
         return f'{int(keep.sum())} of {keep.numel()}'
 
     def reference(self) -> Callable[[], object]:
-        """One image through mmpretrain's ViT of the backbone's settings."""
-        own = ('type', 'init_cfg', 'img_size', 'frozen', 'num_registers')
-        vit = VisionTransformer(
-            img_size=self.job.img_size,
-            **{key: value for key, value in self.backbone_cfg.items()
-               if key not in own})
+        """One image through mmpretrain's ViT of the backbone's settings in float32, or
+        through the backbone itself, where it is no ViT of mmpretrain."""
+        own = ('type', 'init_cfg', 'img_size', 'frozen', 'num_registers', 'dtype')
+        if isinstance(self.model.backbone, VisionTransformer):
+            vit = VisionTransformer(
+                img_size=self.job.img_size,
+                **{key: value for key, value in self.backbone_cfg.items()
+                   if key not in own})
+        else:
+            vit = MODELS.build(self.backbone_cfg)
         vit.to(self.job.device).eval()
         image = torch.randn(
             1, 3, self.job.img_size, self.job.img_size, device=self.job.device)
