@@ -8,11 +8,11 @@ follow from it. Each is trained and tested by tools/run_folds.py: the same folds
 and seeds. A seed draws the initial weights, the episodes and the images that keep their
 masks.
 
-What is finished is not done again, and what was begun goes on from its last checkpoint,
-so that the command can be stopped or killed at any time and given again; with more seeds
-or ratios it adds these. A run that fails names its log, and the others go on. After every
-run curve.md, curve.json and curve.png are written into the work dir: means over the folds,
-then mean and 95 % interval (Student's t) over the seeds, beside published results.
+What is finished is not done again, and what was begun goes on from its last checkpoint:
+the command can be stopped or killed at any time and given again; with more seeds or
+ratios it adds these. A run that fails names its log, and the others go on. After every
+run curve.md, curve.json and curve.png are written into the work dir: means over the
+folds, then mean and 95 % interval (Student's t) over the seeds, beside published results.
 """
 
 from __future__ import annotations
