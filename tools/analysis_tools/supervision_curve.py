@@ -12,7 +12,7 @@ What is finished is not done again, and what was begun goes on from its last che
 the command can be stopped or killed at any time and given again; with more seeds or
 ratios it adds these. A run that fails names its log, and the others go on. After every
 run curve.md, curve.json and curve.png are written into the work dir: means over the
-folds, then mean and 95 % interval (Student's t) over the seeds, beside published results.
+folds, then mean and 95 % interval (Student's t) over the seeds, beside published ones.
 """
 
 from __future__ import annotations
