@@ -17,6 +17,11 @@ EPISODES = 1000
 
 # Type of the dataset -> name of the benchmark.
 BENCHMARKS = {'Pascal5iDataset': 'Pascal-5i', 'Coco20iDataset': 'COCO-20i'}
+# Name of the benchmark -> folder of the published lists below data_root.
+LISTS = {'Pascal-5i': 'splits/pascal5i', 'COCO-20i': 'splits/coco20i'}
+# Supervision -> share of the training images with masks; what a test support carries.
+MASK_SHARES = {'image': 0., 'pixel': 1.}
+SUPPORTS = {'image': 'tag', 'pixel': 'mask'}
 
 
 class Published(NamedTuple):

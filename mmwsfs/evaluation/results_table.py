@@ -6,7 +6,15 @@ from collections.abc import Mapping
 
 from mmwsfs.utils.tables import markdown_table
 
-from .published import BENCHMARKS, EPISODES, FOLDS, PROTOCOL, PUBLISHED, VOID
+from .published import (
+    BENCHMARKS,
+    EPISODES,
+    FOLDS,
+    LISTS,
+    PROTOCOL,
+    PUBLISHED,
+    VOID,
+)
 from .selection import TEST_CLASSES, UNKNOWN
 
 MEANS = ('exact_ratio', 'mIoU', 'FB-IoU', 'way_accuracy', 'presence_AUC', 'ECE')
@@ -85,6 +93,28 @@ def column(way: int, shot: int) -> str:
     return f'{way}w{shot}s'
 
 
+def apart(table: Mapping) -> list[str]:
+    """What sets a table's own row apart from its published ones, a sentence each.
+
+    Args:
+        table: of :func:`results_table`, or with its keys ``published``, ``dataset``,
+            ``folds``, ``episodes`` and ``lists``.
+    """
+    if not table['published']:
+        return []
+    lists = LISTS[BENCHMARKS[table['dataset']]]
+    found = []
+    if len(table['folds']) < FOLDS:
+        found.append(f'The published results are means over {FOLDS} folds.')
+    if table['episodes'] != [EPISODES]:
+        found.append(f'The published results are of {EPISODES} episodes a fold.')
+    if table['lists'] != lists:
+        found.append(
+            f'The published results are of the lists `{lists}`, not '
+            f"`{table['lists']}`.")
+    return found
+
+
 def markdown(table: Mapping) -> str:
     """A table of :func:`results_table` as Markdown: exact ratio / mIoU.
 
@@ -117,8 +147,8 @@ def markdown(table: Mapping) -> str:
         '', markdown_table([
             'method', 'labels', 'void as', 'checkpoint by', *columns,
             *(f'{name} AUC / ECE' for name in columns)], rows)]
-    if table['published'] and table['episodes'] != [EPISODES]:
-        lines += ['', f'The published results are of {EPISODES} episodes a fold.']
+    for line in apart(table):
+        lines += ['', line]
     if (table['protocol'], table['void']) != (PROTOCOL, VOID):
         lines += [
             '', f'The published results known here are {PROTOCOL} with void as '

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mmwsfs.evaluation.results_table import MEANS, markdown, results_table
+from mmwsfs.evaluation.results_table import MEANS, apart, markdown, results_table
 
 
 def report(fold: int, exact_ratio: float = 70., miou: float = 30., episodes: int = 1000,
@@ -129,6 +129,18 @@ def test_fewer_episodes_are_told() -> None:
         'mine.py', {(1, 1): {0: report(0, episodes=50)}}))
     assert 'In bold: 50 episodes a fold' in text
     assert 'The published results are of 1000 episodes a fold.' in text
+
+
+def test_what_differs_from_the_published_is_told() -> None:
+    """Folds and lists, too; nothing where no published row is."""
+    few = report(0)
+    few['dataset']['settings']['lists'] = 'splits/mine'
+    table = results_table('mine.py', {(1, 1): {0: few}})
+    assert apart(table) == [
+        'The published results are means over 4 folds.',
+        'The published results are of the lists `splits/pascal5i`, not `splits/mine`.']
+    assert all(line in markdown(table) for line in apart(table))
+    assert not apart(dict(table, published=[]))
 
 
 def test_other_episodes_stand_alone() -> None:
