@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from free_port import free_port
 from mmengine.runner import CheckpointLoader
 from tool_runs import REPOSITORY, environment, read_report
 
@@ -236,7 +237,7 @@ def test_the_first_stage_on_two_processes(trained, tiny, tmp_path):
     script.write_text(PLAIN + NO_THREAD_IS_LEFT)
     subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-         '--master_port=29541', script, 'tools/train_enhancer.py', tiny[0],
+         f'--master_port={free_port()}', script, 'tools/train_enhancer.py', tiny[0],
          '--work-dir', tmp_path / 'two', '--launcher', 'pytorch'],
         check=True, cwd=REPOSITORY, timeout=300,
         env=environment(OMP_NUM_THREADS=torch.get_num_threads()))
