@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from tool_runs import REPOSITORY
 
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
@@ -30,15 +31,6 @@ def small_training(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path
         root / 'small.py', REPOSITORY, iters=ITERS, interval=2, val_interval=3,
         fitting=6)
     return config, root
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """A forked process has none of this one's threads, and would wait for them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -76,6 +68,20 @@ def half(small_training: tuple[Path, Path], train: Callable[..., None], tmp_path
               'val_cfg=None', 'val_dataloader=None', 'val_evaluator=None')
     shutil.copytree(work_dir, tmp_path / 'half')
     return tmp_path / 'half'
+
+
+def killed(run: Callable[[], None]) -> None:
+    """In a forked process, which it is to kill.
+
+    That has none of this process's threads: take ``one_thread``.
+    """
+    pid = os.fork()
+    if pid == 0:
+        try:
+            run()
+        finally:
+            os._exit(1)  # it came to its end, or failed
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
 
 
 def nth_call(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, count: int,
