@@ -27,6 +27,15 @@ SHARED_DATA = Path(__file__).parents[2] / 'shared/data'
 SIZES = ((40, 50), (50, 40), (45, 45))
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests side by side (``pytest -n 2``) share the cores: a thread for each process.
+
+    The processes inherit it, and so do those that tests start.
+    """
+    if config.getoption('numprocesses', None):
+        os.environ.update(OMP_NUM_THREADS='1', OMP_WAIT_POLICY='passive')
+
+
 @pytest.fixture(autouse=True)
 def default_scope() -> Iterator[None]:
     """Every test starts, and leaves the next one, with the scope of mmwsfs."""

@@ -11,7 +11,6 @@ import csv
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,10 @@ from mmwsfs.datasets.demo_shapes import make_demo_shapes
 
 HERE = Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
+sys.path.append(str(HERE.parent))
+
+from free_port import free_port  # noqa: E402
+
 LIMIT = 240  # seconds of a run, which takes some ten; more is a hang
 CONFIG = """
 _base_ = [
@@ -52,13 +55,6 @@ custom_hooks = [
 """
 # (tool, its positional arguments) -> commands, one for each machine.
 Launcher = Callable[[str, Sequence[str]], 'list[list[str]]']
-
-
-def free_port() -> str:
-    """A port that nobody listens to."""
-    with socket.socket() as server:
-        server.bind(('', 0))
-        return str(server.getsockname()[1])
 
 
 def one_process(tool: str, arguments: Sequence[str]) -> list[list[str]]:

@@ -1,4 +1,4 @@
-from interrupted import half, one_thread, small_training, train, whole
+from interrupted import half, small_training, train, whole
 from tool_runs import run_tool
 
-__all__ = ['half', 'one_thread', 'run_tool', 'small_training', 'train', 'whole']
+__all__ = ['half', 'run_tool', 'small_training', 'train', 'whole']

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from tool_runs import REPOSITORY
 
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
@@ -33,15 +34,6 @@ def small_training(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path
 
 
 @pytest.fixture
-def one_thread() -> Iterator[None]:
-    """A forked process has none of this one's threads, and would wait for them."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture
 def train(small_training: tuple[Path, Path], run_tool: Callable[..., None],
           one_thread: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Trains in a work dir: ``train(work_dir, *arguments, resume=True)``."""
@@ -49,9 +41,6 @@ def train(small_training: tuple[Path, Path], run_tool: Callable[..., None],
     monkeypatch.setenv('MMWSFS_DATA_ROOT', str(root))
     for name, value in dict(INTERVAL=2, BATCH_SIZE=4, PARTNERS=2).items():
         monkeypatch.setattr(enhancer_training, name, value)
-    # Most of a tiny run's time would go into the layout of the config that is dumped.
-    monkeypatch.setattr(
-        'yapf.yapflib.yapf_api.FormatCode', lambda text, **kwargs: (text, True))
 
     def call(work_dir: Path, *arguments, resume: bool = True) -> None:
         run_tool('tools/train.py', config, '--work-dir', work_dir,
@@ -79,6 +68,20 @@ def half(small_training: tuple[Path, Path], train: Callable[..., None], tmp_path
               'val_cfg=None', 'val_dataloader=None', 'val_evaluator=None')
     shutil.copytree(work_dir, tmp_path / 'half')
     return tmp_path / 'half'
+
+
+def killed(run: Callable[[], None]) -> None:
+    """In a forked process, which it is to kill.
+
+    That has none of this process's threads: take ``one_thread``.
+    """
+    pid = os.fork()
+    if pid == 0:
+        try:
+            run()
+        finally:
+            os._exit(1)  # it came to its end, or failed
+    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
 
 
 def nth_call(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, count: int,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from free_port import free_port
 from mmengine.runner import CheckpointLoader
 from test_tiny_runs import assert_same
 from tool_runs import REPOSITORY, environment, read_episodes, read_metrics
@@ -141,7 +142,7 @@ def test_two_processes_share_a_folder(config, run_tool, subset, tmp_path):
     subprocess.run(
         ['bash', 'tools/dist_test.sh', config, checkpoint, '2', '--work-dir',
          tmp_path / 'two', *cache],
-        check=True, env=environment(PORT=29531), cwd=REPOSITORY, timeout=300)
+        check=True, env=environment(PORT=free_port()), cwd=REPOSITORY, timeout=300)
     shared = entries()
     assert len(shared) > 6
     run_tool('tools/test.py', config, checkpoint, '--work-dir', tmp_path / 'one',

@@ -237,7 +237,7 @@ def test_a_process_killed_leaves_no_lock(half: Path) -> None:
          'import os, sys, time\nfrom pathlib import Path\n'
          'from mmwsfs.utils.folder_lock import FolderLock\n'
          f"lock = FolderLock(Path('{half}'), 'a training')\n"
-         'if os.fork():\n    print("held", flush=True)\ntime.sleep(60)\n'],
+         'if not os.fork():\n    print("held", flush=True)\ntime.sleep(60)\n'],
         stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, start_new_session=True,
         env=environment(PYTHONPATH=REPOSITORY))
     try:

@@ -12,24 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from interrupted import ITERS, nth_call
+from interrupted import ITERS, killed, nth_call
 from killed import die_at
 from mmengine.runner import IterBasedTrainLoop, ValLoop
 from run_records import assert_same_training
 
 from mmwsfs.models.pseudo_labels.enhancer_training import EnhancerTrainer
-
-
-def killed(train: Callable[..., None], work_dir: Path, kind: str, count: int) -> None:
-    """Train in a forked process that dies at a moment (see ``die_at``)."""
-    pid = os.fork()
-    if pid == 0:
-        try:
-            die_at(kind, count)
-            train(work_dir)
-        finally:
-            os._exit(1)  # it came to its end, or failed
-    assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGKILL
 
 
 @pytest.mark.parametrize(('kind', 'count'), [
@@ -41,7 +29,11 @@ def killed(train: Callable[..., None], work_dir: Path, kind: str, count: int) ->
 def test_killed(train: Callable[..., None], whole: Path, tmp_path: Path, kind: str,
                 count: int) -> None:
     """Losses, weights, optimizer, checkpoints and the best score are the same."""
-    killed(train, tmp_path / 'killed', kind, count)
+    def train_until() -> None:
+        die_at(kind, count)
+        train(tmp_path / 'killed')
+
+    killed(train_until)
     train(tmp_path / 'killed')
     assert_same_training(whole, tmp_path / 'killed')
 

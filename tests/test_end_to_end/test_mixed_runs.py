@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -12,11 +13,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.runner import CheckpointLoader
+from free_port import free_port
+from interrupted import killed, nth_call
+from mmengine.runner import CheckpointLoader, IterBasedTrainLoop
 from tool_runs import REPOSITORY, environment, read_report
 
 from mmwsfs.apis import init_model
 from mmwsfs.datasets.demo_shapes import make_demo_shapes
+from mmwsfs.models import DiscriminantMetric
 from mmwsfs.models.pseudo_labels import enhancer_training
 from mmwsfs.utils.checkpoint_file import read_checkpoint
 
@@ -39,16 +43,13 @@ custom_hooks = [dict(type='PseudoLabelEnhancerHook', num_pictures=2)]
 """
 # The enhancer's training made as small.
 SMALL = dict(INTERVAL=2, BATCH_SIZE=4, PARTNERS=2)
-# The same in a process of its own.
-MAKE_SMALL = f"""
+# The same in a process of its own, which then runs a tool.
+PLAIN = f"""
 import runpy, sys
 from mmwsfs.models.pseudo_labels import enhancer_training
 for name, value in {SMALL}.items():
     setattr(enhancer_training, name, value)
 sys.path.insert(0, 'tools')
-"""
-# Runs a tool.
-PLAIN = MAKE_SMALL + """
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name='__main__')
 """
@@ -57,26 +58,9 @@ from pathlib import Path
 names = [path.read_text() for path in Path('/proc/self/task').glob('*/comm')]
 assert not any('gloo' in name for name in names), names
 """
-# Runs a tool that kills its process after the COUNT-th call of a method.
-KILLED = MAKE_SMALL + """
-import os, signal
-from mmengine.runner import IterBasedTrainLoop
-from mmwsfs.models import DiscriminantMetric
-place, name, count, *sys.argv = sys.argv[1:]
-places = dict(
+PLACES = dict(
     trainer=enhancer_training.EnhancerTrainer, metric=DiscriminantMetric,
     loop=IterBasedTrainLoop)
-place = places[place]
-original, calls = getattr(place, name), []
-def method(self, *args):
-    result = original(self, *args)
-    calls.append(name)
-    if len(calls) == int(count):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-setattr(place, name, method)
-runpy.run_path(sys.argv[0], run_name='__main__')
-"""
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +81,7 @@ def tiny(tmp_path_factory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-def trained(tiny, run_tool, monkeypatch) -> Path:
+def trained(tiny, run_tool, monkeypatch, one_thread) -> Path:
     """Work dir of an uninterrupted run of both stages."""
     config, data_root = tiny
     monkeypatch.setenv('MMWSFS_DATA_ROOT', str(data_root))
@@ -157,11 +141,14 @@ def test_what_a_run_leaves(trained, tiny):
 def test_killed_and_resumed(trained, tiny, run_tool, tmp_path, place, name, count):
     """Killed in either stage and resumed: the weights of the uninterrupted run."""
     arguments = [str(tiny[0]), '--work-dir', str(tmp_path)]
-    killed = subprocess.run(
-        [sys.executable, '-c', KILLED, place, name, str(count), 'tools/train.py',
-         *arguments], cwd=REPOSITORY, capture_output=True,
-        env=environment(OMP_NUM_THREADS=torch.get_num_threads()))
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+
+    def train_until() -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            nth_call(patch, PLACES[place], name, count,
+                     lambda: os.kill(os.getpid(), signal.SIGKILL))
+            run_tool('tools/train.py', *arguments)
+
+    killed(train_until)
     assert not (tmp_path / 'iter_4.pth').exists()
     assert (tmp_path / 'iter_2.pth').exists() == (place == 'loop')
     run_tool('tools/train.py', *arguments, '--resume')
@@ -236,7 +223,7 @@ def test_the_first_stage_on_two_processes(trained, tiny, tmp_path):
     script.write_text(PLAIN + NO_THREAD_IS_LEFT)
     subprocess.run(
         [sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node=2',
-         '--master_port=29541', script, 'tools/train_enhancer.py', tiny[0],
+         f'--master_port={free_port()}', script, 'tools/train_enhancer.py', tiny[0],
          '--work-dir', tmp_path / 'two', '--launcher', 'pytorch'],
         check=True, cwd=REPOSITORY, timeout=300,
         env=environment(OMP_NUM_THREADS=torch.get_num_threads()))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from free_port import free_port
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from tool_runs import (
@@ -116,8 +117,8 @@ def test_replay_on_two_processes(score, tiny, tmp_path):
     subprocess.run(
         ['bash', 'tools/dist_test.sh', *tiny, '2', '--work-dir', tmp_path / 'two',
          '--episodes', exported(tmp_path / 'one'), *options],
-        check=True, env=environment(PORT=29531, OMP_NUM_THREADS=1), cwd=REPOSITORY,
-        timeout=300)
+        check=True, cwd=REPOSITORY, timeout=300,
+        env=environment(PORT=free_port(), OMP_NUM_THREADS=1))
     assert read_metrics(tmp_path / 'two') == drawn
 
 
