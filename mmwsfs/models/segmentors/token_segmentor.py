@@ -36,7 +36,7 @@ class TokenSegmentor(EpisodeSegmentor):
 
     Tokens of some blocks are compared by cosines, without what they tell of their
     place: of the directions in which the tokens of a blank image differ the leading
-    eight of each block are projected out (:class:`~.models.PositionSubspace`).
+    eight of each block are projected out (:class:`.PositionSubspace`).
 
     Args:
         backbone (dict): see :class:`.EpisodeSegmentor`.
