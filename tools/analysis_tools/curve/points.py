@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
 
+from mmwsfs.cli.common import import_openmmlab
 from mmwsfs.registry import DATASETS
 
 DATA = 'train_dataloader.dataset'
@@ -65,6 +66,7 @@ class Point:
         settings = cfg.train_dataloader.dataset
         if settings.masks in ('none', 'all'):
             return float(settings.masks == 'all')
+        import_openmmlab()
         init_default_scope(cfg.default_scope)
         shares = []
         for fold in folds:
