@@ -18,7 +18,10 @@ class RotaryPosition(nn.Module):
         base (float): the largest period. Defaults to 100.
 
     Attributes:
-        periods: (D / 4,) float32, a buffer: releases keep it rounded to bfloat16.
+        periods: (D / 4,) float32, a buffer. The authors' files hold it rounded to
+            bfloat16, and it is taken from them as it is; files of timm and of
+            transformers leave it out, and here, as there, it is then computed in
+            float32 and not rounded.
     """
 
     periods: Tensor
