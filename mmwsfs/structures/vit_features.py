@@ -77,8 +77,6 @@ class ViTFeatures:
         Raises:
             ValueError: the parts are of different grids.
         """
-        if len(parts) == 1:
-            return parts[0]
         grids = {part.grid for part in parts}
         if len(grids) != 1:
             raise ValueError(

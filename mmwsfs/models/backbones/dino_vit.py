@@ -13,6 +13,7 @@ from mmwsfs.structures import ViTFeatures
 
 from .dino_checkpoint import read_vit, to_mmpretrain_names
 from .frozen_dtype import own_precision, set_dtype
+from .onednn_linear import onednn_linear
 from .patch_grid import patch_grid
 from .vit_description import check_vit
 
@@ -196,7 +197,8 @@ class DINOVisionTransformer(VisionTransformer):
             lambda module, args, output: last_qkv.append(output))
         try:
             with own_precision(self, images.device), torch.set_grad_enabled(
-                    torch.is_grad_enabled() and not self.frozen):
+                    torch.is_grad_enabled() and not self.frozen), onednn_linear(
+                        images.device):
                 for start in range(0, len(images), at_once):
                     part = slice(start, start + at_once)
                     for index, x in enumerate(self._blocks(images[part])):

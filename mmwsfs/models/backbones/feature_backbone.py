@@ -10,6 +10,7 @@ from mmwsfs.structures import ViTFeatures
 
 from .dino_vit import IMAGES_AT_ONCE
 from .frozen_dtype import own_precision
+from .onednn_linear import onednn_linear
 
 
 class FeatureBackbone(BaseModule):
@@ -53,6 +54,7 @@ class FeatureBackbone(BaseModule):
         if self.frozen:
             at_once = IMAGES_AT_ONCE.get(images.device.type, at_once)
         with own_precision(self, images.device), torch.set_grad_enabled(
-                torch.is_grad_enabled() and not self.frozen):
-            return ViTFeatures.cat(
-                [self.features(part) for part in images.split(at_once)])
+                torch.is_grad_enabled() and not self.frozen), onednn_linear(
+                    images.device):
+            parts = [self.features(part) for part in images.split(at_once)]
+        return parts[0] if len(parts) == 1 else ViTFeatures.cat(parts)

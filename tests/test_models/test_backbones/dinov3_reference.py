@@ -25,7 +25,6 @@ class Size(NamedTuple):
         heads: of attention.
         hidden: width of the FFN.
         swiglu: its kind.
-        parameters: of the network, without the biases of keys, which are 0.
     """
 
     timm: str
@@ -97,7 +96,7 @@ def weights_of(table: dict[str, tuple[int, ...]]) -> dict[str, Tensor]:
     weights = {}
     for name, shape in table.items():
         if name == 'rope_embed.periods':
-            value = 100**(torch.arange(shape[0]) / shape[0])
+            value = (100**(torch.arange(shape[0]) / shape[0])).bfloat16()
         elif name.endswith('bias_mask'):
             value = torch.ones(3, shape[0] // 3)
             value[1] = 0
@@ -132,9 +131,11 @@ def transformers_network(size: Size, depth: int) -> nn.Module:
 
 
 def loaded_timm(weights: dict[str, Tensor], size: Size, depth: int) -> nn.Module:
-    """With an official file's weights, by timm's own reader of them."""
+    """With an official file's weights, by timm's own reader of them, which leaves out
+    the periods."""
     network = timm_network(size, depth)
     network.load_state_dict(checkpoint_filter_fn(dict(weights), network))
+    network.rope.periods.copy_(weights['rope_embed.periods'])
     return network
 
 

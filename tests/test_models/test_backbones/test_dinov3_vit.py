@@ -64,8 +64,8 @@ def assert_equal(model: DINOv3VisionTransformer, images: Tensor, expected: Outpu
 
 @pytest.mark.parametrize('name, depth', CASES)
 def test_official_file_equals_timm(name: str, depth: int, tmp_path: Path) -> None:
-    """timm reads the same file by a reader of its own; each other block on made sizes,
-    one network whole."""
+    """timm reads the same file by a reader of its own; the periods of the rotation are
+    the file's, rounded to bfloat16. Two blocks of every size, one network whole."""
     size = SIZES[name]
     weights = weights_of(official(size, depth))
     model = ours(weights, settings(size, depth), tmp_path)
