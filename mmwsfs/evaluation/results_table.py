@@ -64,7 +64,9 @@ def results_table(name: str,
             'the same folds for every way and shot')
     row['folds'] = list(all_folds.pop())
     row['episodes'] = sorted({report['dataset']['episodes'] for report in flat})
-    row['lists'] = flat[0]['dataset']['settings'].get('lists')
+    settings = flat[0]['dataset']['settings']
+    row['lists'] = settings.get('lists')
+    row['restricted'] = bool(settings.get('restrict_to_existing'))
     row['columns'] = {
         column(way, shot): dict(
             mean={
@@ -98,7 +100,7 @@ def apart(table: Mapping) -> list[str]:
 
     Args:
         table: of :func:`results_table`, or with its keys ``published``, ``dataset``,
-            ``folds``, ``episodes`` and ``lists``.
+            ``folds``, ``episodes``, ``lists`` and ``restricted``.
     """
     if not table['published']:
         return []
@@ -112,6 +114,10 @@ def apart(table: Mapping) -> list[str]:
         found.append(
             f'The published results are of the lists `{lists}`, not '
             f"`{table['lists']}`.")
+    if table['restricted']:
+        found.append(
+            'The published results are of whole lists; here images are missing '
+            '(`restrict_to_existing`).')
     return found
 
 

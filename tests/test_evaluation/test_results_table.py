@@ -132,13 +132,15 @@ def test_fewer_episodes_are_told() -> None:
 
 
 def test_what_differs_from_the_published_is_told() -> None:
-    """Folds and lists, too; nothing where no published row is."""
+    """Folds, lists and what is missing of them; nothing where no published row is."""
     few = report(0)
-    few['dataset']['settings']['lists'] = 'splits/mine'
+    few['dataset']['settings'].update(lists='splits/mine', restrict_to_existing=True)
     table = results_table('mine.py', {(1, 1): {0: few}})
     assert apart(table) == [
         'The published results are means over 4 folds.',
-        'The published results are of the lists `splits/pascal5i`, not `splits/mine`.']
+        'The published results are of the lists `splits/pascal5i`, not `splits/mine`.',
+        'The published results are of whole lists; here images are missing '
+        '(`restrict_to_existing`).']
     assert all(line in markdown(table) for line in apart(table))
     assert not apart(dict(table, published=[]))
 

@@ -52,7 +52,8 @@ def write_curve(args: argparse.Namespace,
     """
     first = next(table for of in tables.values() for table in of.values())
     curve = dict(
-        config=Path(args.config).stem, dataset=first['dataset'], lists=first['lists'],
+        config=Path(args.config).stem,
+        **{key: first[key] for key in ('dataset', 'lists', 'restricted')},
         folds=args.folds, episodes=first['episodes'], cfg_options=args.cfg_options,
         rows=[dict(
             name=point.name, config=point.config, options=point.options,
