@@ -146,6 +146,7 @@ def test_config(path):
         name = DINOV3[path.stem.partition('_')[0]]
         assert checkpoint == (
             f'hf://facebook/dinov3-{name}-pretrain-lvd1689m/model.safetensors')
+        assert cfg.model.labeler.adaptive == 0.5
     elif checkpoint.startswith('https://'):
         released, = (
             f'https://dl.fbaipublicfiles.com/{net.url}' for net in ZOO.values()
